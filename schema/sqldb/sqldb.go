@@ -1,0 +1,190 @@
+package sqldb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/jmoiron/sqlx"
+	_ "modernc.org/sqlite" // the driver named "sqlite"
+)
+
+// Dialect names the database behind a DB.
+type Dialect string
+
+// The two databases that ansim runs on.
+const (
+	Postgres Dialect = "postgres"
+	SQLite   Dialect = "sqlite"
+)
+
+// ErrURL is what Open returns for a database URL that it cannot use; the message says which forms it takes.
+var ErrURL = errors.New("unusable database URL")
+
+// Options are the parts of Open that have sensible defaults.
+type Options struct {
+	// Writers is how many write transactions may run at once on PostgreSQL. Default 16. SQLite has always one.
+	Writers int
+	// Readers is how many read transactions may run at once. Default 16. They never wait for writers.
+	Readers int
+	// Now replaces the clock that Tx.Now reads, for tests. Default: the database's own clock on PostgreSQL, the
+	// process's on SQLite, where there is one process.
+	Now func() time.Time
+	// ReadOnly opens for reading alone (`ansim check`): on SQLite with mode=ro, on PostgreSQL with transactions that
+	// are READ ONLY.
+	ReadOnly bool
+}
+
+// DB is ansim's database: a pool for writing and a pool for reading.
+type DB struct {
+	dialect  Dialect
+	write    *sqlx.DB
+	read     *sqlx.DB
+	now      func() time.Time
+	readOnly bool
+	path     string
+}
+
+// Open opens the database that rawURL names: sqlite:PATH, or postgres://… as libpq has it. The SQLite file and its folder
+// are made when missing. Errors wrap ErrURL when the URL is at fault, and carry no password.
+func Open(ctx context.Context, rawURL string, opts Options) (*DB, error) {
+	if opts.Writers <= 0 {
+		opts.Writers = 16
+	}
+	if opts.Readers <= 0 {
+		opts.Readers = 16
+	}
+	switch {
+	case strings.HasPrefix(rawURL, "sqlite:"):
+		return openSQLite(ctx, strings.TrimPrefix(rawURL, "sqlite:"), opts)
+	case strings.HasPrefix(rawURL, "postgres://"), strings.HasPrefix(rawURL, "postgresql://"):
+		return openPostgres(ctx, rawURL, opts)
+	default:
+		return nil, fmt.Errorf("%w: it must begin with sqlite: or postgres://", ErrURL)
+	}
+}
+
+func openPostgres(ctx context.Context, rawURL string, opts Options) (*DB, error) {
+	cfg, err := pgx.ParseConfig(rawURL)
+	if err != nil {
+		// pgx's own text may hold the URL with its password.
+		return nil, fmt.Errorf("%w: PostgreSQL does not understand it; the form is postgres://user@host:5432/name", ErrURL)
+	}
+	if cfg.RuntimeParams["application_name"] == "" {
+		cfg.RuntimeParams["application_name"] = "ansim"
+	}
+	// Times travel as text and must not depend on the server's zone.
+	cfg.RuntimeParams["timezone"] = "UTC"
+	pool := func(n int) *sqlx.DB {
+		db := sqlx.NewDb(stdlib.OpenDB(*cfg), "pgx")
+		db.SetMaxOpenConns(n)
+		db.SetMaxIdleConns(n)
+		return db
+	}
+	db := &DB{dialect: Postgres, write: pool(opts.Writers), read: pool(opts.Readers), now: opts.Now, readOnly: opts.ReadOnly}
+	if err := db.read.PingContext(ctx); err != nil {
+		_ = db.Close()
+		return nil, fmt.Errorf("connect to PostgreSQL at %s:%d: %w", cfg.Host, cfg.Port, plain(err))
+	}
+	return db, nil
+}
+
+// plain takes the connection string, which pgx puts into its connect errors, out of err.
+func plain(err error) error {
+	var ce *pgconn.ConnectError
+	if errors.As(err, &ce) {
+		return errors.Unwrap(ce)
+	}
+	return err
+}
+
+func openSQLite(ctx context.Context, path string, opts Options) (*DB, error) {
+	if path == "" || path == ":memory:" {
+		return nil, fmt.Errorf("%w: name a file after sqlite:", ErrURL)
+	}
+	if !opts.ReadOnly {
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			return nil, fmt.Errorf("make the data folder: %w", err)
+		}
+	}
+	dsn := func(pragmas ...string) string {
+		q := url.Values{}
+		for _, p := range append([]string{"busy_timeout(10000)", "foreign_keys(ON)"}, pragmas...) {
+			if p == "immediate" {
+				q.Set("_txlock", "immediate")
+				continue
+			}
+			q.Add("_pragma", p)
+		}
+		if opts.ReadOnly {
+			q.Set("mode", "ro")
+		}
+		return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + q.Encode()
+	}
+	open := func(n int, dsn string) (*sqlx.DB, error) {
+		db, err := sqlx.Open("sqlite", dsn)
+		if err != nil {
+			return nil, fmt.Errorf("open SQLite: %w", err)
+		}
+		db.SetMaxOpenConns(n)
+		db.SetMaxIdleConns(n)
+		return db, nil
+	}
+	db := &DB{dialect: SQLite, now: opts.Now, readOnly: opts.ReadOnly, path: path}
+	if db.now == nil {
+		db.now = time.Now
+	}
+	var err error
+	if !opts.ReadOnly {
+		// One connection writes, and each of its transactions takes the write lock at once: a deferred transaction that
+		// upgrades fails under contention, whatever busy_timeout says. FULL: a commit that was answered survives power
+		// loss, which WAL with NORMAL does not promise.
+		if db.write, err = open(1, dsn("journal_mode(WAL)", "synchronous(FULL)", "immediate")); err != nil {
+			return nil, err
+		}
+		if err := db.write.PingContext(ctx); err != nil {
+			_ = db.Close()
+			return nil, fmt.Errorf("open SQLite file %s: %w", path, err)
+		}
+	}
+	if db.read, err = open(max(2, min(opts.Readers, 2*runtime.NumCPU())), dsn("query_only(ON)")); err != nil {
+		return nil, err
+	}
+	if err := db.read.PingContext(ctx); err != nil {
+		_ = db.Close()
+		return nil, fmt.Errorf("open SQLite file %s: %w", path, err)
+	}
+	return db, nil
+}
+
+// Dialect tells which database this is. Outside this package and schema only the outbox cursor may ask.
+func (db *DB) Dialect() Dialect { return db.dialect }
+
+// Path is the file behind a SQLite database, "" for PostgreSQL.
+func (db *DB) Path() string { return db.path }
+
+// Pool is the write pool, for migrations and for tests that look at the tables.
+func (db *DB) Pool() *sqlx.DB { return db.write }
+
+// Ping asks the database for an answer.
+func (db *DB) Ping(ctx context.Context) error { return db.read.PingContext(ctx) }
+
+// Close closes both pools. It waits for the transactions under way.
+func (db *DB) Close() error {
+	var errs []error
+	for _, p := range []*sqlx.DB{db.write, db.read} {
+		if p != nil {
+			errs = append(errs, p.Close())
+		}
+	}
+	return errors.Join(errs...)
+}

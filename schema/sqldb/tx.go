@@ -1,0 +1,207 @@
+package sqldb
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jmoiron/sqlx"
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+// ErrCommitUnknown is returned when COMMIT itself failed in a way that does not tell whether it happened. The caller must
+// find out from the data, or be built so that a repeat is harmless and use WriteIdempotent.
+var ErrCommitUnknown = errors.New("the outcome of COMMIT is unknown")
+
+// maxTries bounds how often a transaction function runs. Deadlocks and serialization failures pass within a few
+// milliseconds; what fails eight times is not contention.
+const maxTries = 8
+
+// Tx is a transaction. Its methods take ? for parameters.
+type Tx struct {
+	tx      *sqlx.Tx
+	db      *DB
+	nowOnce time.Time
+}
+
+// Write runs fn in a transaction that may write and commits it when fn returns nil. It runs fn again, from the start, when
+// the database reports a deadlock, a serialization failure or a busy file: fn may run more than once and must keep its
+// results in variables that it resets. An error at COMMIT that leaves the outcome open is ErrCommitUnknown.
+func (db *DB) Write(ctx context.Context, fn func(context.Context, *Tx) error) error {
+	return db.retry(ctx, false, func() error { return db.run(ctx, db.write, nil, fn) })
+}
+
+// WriteIdempotent is Write for a function that finds its own earlier work when it runs again: it is repeated also after an
+// unknown COMMIT.
+func (db *DB) WriteIdempotent(ctx context.Context, fn func(context.Context, *Tx) error) error {
+	return db.retry(ctx, true, func() error { return db.run(ctx, db.write, nil, fn) })
+}
+
+// Read runs fn in a transaction that cannot write, on the read pool, seeing one snapshot throughout.
+func (db *DB) Read(ctx context.Context, fn func(context.Context, *Tx) error) error {
+	opts := &sql.TxOptions{ReadOnly: true, Isolation: sql.LevelRepeatableRead}
+	if db.dialect == SQLite { // a deferred transaction is one snapshot; the driver knows no levels
+		opts = nil
+	}
+	return db.retry(ctx, false, func() error { return db.run(ctx, db.read, opts, fn) })
+}
+
+func (db *DB) retry(ctx context.Context, commitToo bool, once func() error) error {
+	for try := 1; ; try++ {
+		err := once()
+		if err == nil || try == maxTries || ctx.Err() != nil {
+			return err
+		}
+		if !retryable(err) && !(commitToo && errors.Is(err, ErrCommitUnknown)) {
+			return err
+		}
+		wait := time.Duration(rand.Int64N(int64(time.Millisecond) << try))
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(wait):
+		}
+	}
+}
+
+func (db *DB) run(ctx context.Context, pool *sqlx.DB, opts *sql.TxOptions, fn func(context.Context, *Tx) error) error {
+	if pool == nil {
+		return errors.New("the database was opened read-only")
+	}
+	tx, err := pool.BeginTxx(ctx, opts)
+	if err != nil {
+		return fmt.Errorf("begin: %w", plain(err))
+	}
+	done := false
+	defer func() {
+		if !done { // fn failed or panicked
+			_ = tx.Rollback()
+		}
+	}()
+	if err := fn(ctx, &Tx{tx: tx, db: db}); err != nil {
+		return err
+	}
+	done = true
+	if err := tx.Commit(); err != nil {
+		if retryable(err) || errors.Is(err, sql.ErrTxDone) || refused(err) {
+			return fmt.Errorf("commit: %w", err)
+		}
+		return fmt.Errorf("%w: %w", ErrCommitUnknown, err)
+	}
+	return nil
+}
+
+// retryable says whether the database undid the transaction only because of others at work.
+func retryable(err error) bool {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return pg.Code == "40001" || pg.Code == "40P01" // serialization_failure, deadlock_detected
+	}
+	var lite *sqlite.Error
+	if errors.As(err, &lite) {
+		code := lite.Code() & 0xff
+		return code == sqlite3.SQLITE_BUSY || code == sqlite3.SQLITE_LOCKED
+	}
+	return false
+}
+
+// refused says whether the server answered COMMIT with an error of its own that undoes the transaction (a deferred
+// constraint, a rollback), as against a connection that died. Class 08 is the connection, 57 the server going down.
+func refused(err error) bool {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return pg.Code[:2] != "08" && pg.Code[:2] != "57"
+	}
+	var lite *sqlite.Error
+	return errors.As(err, &lite) || errors.Is(err, pgx.ErrTxCommitRollback)
+}
+
+// IsUnique says whether err is a violation of a unique constraint or index.
+func IsUnique(err error) bool {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return pg.Code == "23505"
+	}
+	var lite *sqlite.Error
+	if errors.As(err, &lite) {
+		return lite.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE || lite.Code() == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY
+	}
+	return false
+}
+
+// Exec runs a statement and returns how many rows it touched.
+func (t *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error) {
+	res, err := t.tx.ExecContext(ctx, t.tx.Rebind(query), args...)
+	if err != nil {
+		return 0, err
+	}
+	return res.RowsAffected()
+}
+
+// Get scans the one row of query into dest; sql.ErrNoRows when there is none.
+func (t *Tx) Get(ctx context.Context, dest any, query string, args ...any) error {
+	return t.tx.GetContext(ctx, dest, t.tx.Rebind(query), args...)
+}
+
+// Select scans all rows of query into the slice that dest points to.
+func (t *Tx) Select(ctx context.Context, dest any, query string, args ...any) error {
+	return t.tx.SelectContext(ctx, dest, t.tx.Rebind(query), args...)
+}
+
+// Query streams the rows of query; the caller closes them.
+func (t *Tx) Query(ctx context.Context, query string, args ...any) (*sqlx.Rows, error) {
+	return t.tx.QueryxContext(ctx, t.tx.Rebind(query), args...)
+}
+
+// Unplanned is an argument to put before the parameters of a query that must be planned for each run: a plan that was
+// cached while a table was small stays bad. On SQLite, which plans each run, it is no argument at all.
+func (t *Tx) Unplanned(args ...any) []any {
+	if t.db.dialect == Postgres {
+		return append([]any{pgx.QueryExecModeExec}, args...)
+	}
+	return args
+}
+
+// Dialect tells which database this is; see DB.Dialect.
+func (t *Tx) Dialect() Dialect { return t.db.dialect }
+
+// Now is the time by which this transaction decides, read once: the database's clock on PostgreSQL, so that processes whose
+// own clocks are wrong still agree on gates, leases and due times; the process's clock on SQLite.
+func (t *Tx) Now(ctx context.Context) (time.Time, error) {
+	if !t.nowOnce.IsZero() {
+		return t.nowOnce, nil
+	}
+	if t.db.now != nil {
+		t.nowOnce = At(t.db.now()).Time
+		return t.nowOnce, nil
+	}
+	var now Time
+	if err := t.tx.GetContext(ctx, &now, "SELECT clock_timestamp()"); err != nil {
+		return time.Time{}, fmt.Errorf("read the database's clock: %w", err)
+	}
+	t.nowOnce = now.Time
+	return t.nowOnce, nil
+}
+
+// ForUpdate locks the rows of a SELECT until the transaction ends; to be put at its end, after ORDER BY. SQLite's write
+// transactions are alone anyway.
+func (t *Tx) ForUpdate() string { return t.lock(" FOR UPDATE") }
+
+// ForUpdateSkipLocked is ForUpdate that leaves out what another transaction holds.
+func (t *Tx) ForUpdateSkipLocked() string { return t.lock(" FOR UPDATE SKIP LOCKED") }
+
+// ForShare keeps the rows of a SELECT from changing until the transaction ends.
+func (t *Tx) ForShare() string { return t.lock(" FOR SHARE") }
+
+func (t *Tx) lock(clause string) string {
+	if t.db.dialect == Postgres {
+		return clause
+	}
+	return ""
+}
