@@ -135,6 +135,21 @@ func IsUnique(err error) bool {
 	return false
 }
 
+// IsRefusedData says whether the database refuses what a statement holds (a constraint, a value out of range), so that the
+// same statement will never pass.
+func IsRefusedData(err error) bool {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return pg.Code[:2] == "22" || pg.Code[:2] == "23" // data exception, integrity constraint violation
+	}
+	var lite *sqlite.Error
+	if errors.As(err, &lite) {
+		code := lite.Code() & 0xff
+		return code == sqlite3.SQLITE_CONSTRAINT || code == sqlite3.SQLITE_MISMATCH || code == sqlite3.SQLITE_TOOBIG
+	}
+	return false
+}
+
 // Exec runs a statement and returns how many rows it touched.
 func (t *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error) {
 	res, err := t.tx.ExecContext(ctx, t.tx.Rebind(query), args...)
