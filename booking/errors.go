@@ -1,0 +1,66 @@
+package booking
+
+import (
+	"errors"
+	"time"
+)
+
+// What a call can end with, by meaning. The API has one table from these to statuses.
+var (
+	ErrUnauthorized    = errors.New("no valid API key")
+	ErrForbidden       = errors.New("the API key does not allow this")
+	ErrNotFound        = errors.New("no such thing, or not this client's")
+	ErrNotOpenYet      = errors.New("booking has not opened yet")
+	ErrWindowClosed    = errors.New("booking has closed")
+	ErrNotEligible     = errors.New("no rule of the programme admits this person")
+	ErrSlotFull        = errors.New("the slot has no place left")
+	ErrAlreadyBooked   = errors.New("this person has an active reservation in the programme")
+	ErrNotChangeable   = errors.New("the reservation can no longer be changed")
+	ErrVersionMismatch = errors.New("the reservation has another version")
+	ErrKeyReused       = errors.New("the idempotency key was used for another request")
+	ErrKeyInProgress   = errors.New("a request with this idempotency key is under way")
+	ErrOverloaded      = errors.New("too many requests are waiting")
+)
+
+// Errors of setting up.
+var (
+	// ErrOtherSecret: the database was begun with another ANSIM_SECRET. Under a second one the same person would have
+	// another hash and could book twice.
+	ErrOtherSecret = errors.New("the database belongs to another ANSIM_SECRET")
+	// ErrSecret: the secret is not 32 bytes.
+	ErrSecret = errors.New("the secret must be 32 bytes")
+	// ErrProgrammeFile: the programme file has errors; the error's text lists each with its line.
+	ErrProgrammeFile = errors.New("the programme file has errors")
+	// ErrBreaksBookings: applying the file would break bookings; the error's text lists each reason. Nothing was changed.
+	ErrBreaksBookings = errors.New("the programme file would break bookings")
+	// ErrKeyName: an API key of that name exists, or the name is empty.
+	ErrKeyName = errors.New("an API key needs a name of its own")
+)
+
+// Window is when a rule admits people.
+type Window struct {
+	Rule     string // "" for the programme's own window
+	OpensAt  time.Time
+	ClosesAt time.Time
+}
+
+// Refusal is the answer "no" of the booking transaction, with what the data say about it. Its times are in the programme's
+// zone. A refusal other than ErrNotOpenYet is final: the same idempotency key gets it again, with Replayed set.
+type Refusal struct {
+	Kind         error // one of the sentinels
+	ProgrammeID  string
+	Rule         string    // the rule that decided, "" when the programme's own window did
+	OpensAt      time.Time // of that window; zero when no window is concerned
+	ClosesAt     time.Time
+	ServerTime   time.Time // by which it was decided
+	NextWindow   *Window   // the next window that admits this person
+	Alternatives []Slot    // for ErrSlotFull: up to 3 at the same site near that time, then up to 3 elsewhere
+	Version      int       // for ErrVersionMismatch: the version that the reservation has
+	Replayed     bool
+}
+
+// Error is the text of Kind: it holds nothing of the person.
+func (r *Refusal) Error() string { return r.Kind.Error() }
+
+// Unwrap is Kind.
+func (r *Refusal) Unwrap() error { return r.Kind }

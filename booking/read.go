@@ -1,0 +1,128 @@
+package booking
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"ansim/schema/personal"
+	"ansim/schema/sqldb"
+)
+
+// reservationColumns are read by row; r is reservation, s slot, p programme.
+const reservationColumns = `r.id, r.code, r.programme_id, r.slot_id, r.api_key_id, r.version, r.status, r.identity_hash, r.name,
+	r.birth_date, r.phone, r.language, r.booker_name, r.booker_phone, r.reference, r.created_at, r.updated_at,
+	s.site_id, s.starts_at, p.time_zone`
+
+const reservationTables = ` FROM reservation r JOIN slot s ON s.id = r.slot_id JOIN programme p ON p.id = r.programme_id `
+
+// row is a reservation as it is stored, with what it needs of its slot and programme.
+type row struct {
+	ID          string     `db:"id"`
+	Code        string     `db:"code"`
+	ProgrammeID string     `db:"programme_id"`
+	SlotID      string     `db:"slot_id"`
+	KeyID       string     `db:"api_key_id"`
+	Version     int        `db:"version"`
+	Status      string     `db:"status"`
+	Identity    []byte     `db:"identity_hash"`
+	Name        string     `db:"name"`
+	BirthDate   string     `db:"birth_date"`
+	Phone       string     `db:"phone"`
+	Language    string     `db:"language"`
+	BookerName  *string    `db:"booker_name"`
+	BookerPhone *string    `db:"booker_phone"`
+	Reference   *string    `db:"reference"`
+	Created     sqldb.Time `db:"created_at"`
+	Updated     sqldb.Time `db:"updated_at"`
+	SiteID      string     `db:"site_id"`
+	StartsAt    sqldb.Time `db:"starts_at"`
+	TimeZone    string     `db:"time_zone"`
+}
+
+func (r *row) reservation() Reservation {
+	loc := location(r.TimeZone)
+	v := Reservation{
+		ID: r.ID, Code: r.Code, Version: r.Version, Status: r.Status, ProgrammeID: r.ProgrammeID,
+		Slot: Slot{ID: r.SlotID, SiteID: r.SiteID, StartsAt: r.StartsAt.In(loc)},
+		Name: personal.Name(r.Name), BirthDate: r.BirthDate, Phone: personal.Phone(r.Phone), Language: r.Language,
+		CreatedAt: r.Created.In(loc), UpdatedAt: r.Updated.In(loc), TimeZone: r.TimeZone,
+	}
+	if r.BookerPhone != nil && r.BookerName != nil {
+		v.Booker = &Person{Name: personal.Name(*r.BookerName), Phone: personal.Phone(*r.BookerPhone)}
+	}
+	if r.Reference != nil {
+		v.Reference = *r.Reference
+	}
+	return v
+}
+
+// location is the zone called name, UTC should this machine not know it: a time is then written with another offset, but
+// it is the same instant. Programmes are stored with zones that were known.
+func location(name string) *time.Location {
+	loc, err := time.LoadLocation(name)
+	if err != nil {
+		return time.UTC
+	}
+	return loc
+}
+
+// Get returns a reservation of the client's. It reads only, so it answers also while the writer is busy. ErrNotFound also
+// when it is another client's.
+func (s *Service) Get(ctx context.Context, client Client, id string) (Reservation, error) {
+	id, ok := parseID(id)
+	if !ok {
+		return Reservation{}, ErrNotFound
+	}
+	var r row
+	err := s.db.Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+		return tx.Get(ctx, &r, "SELECT "+reservationColumns+reservationTables+"WHERE r.id = ? AND r.api_key_id = ?",
+			id, client.KeyID)
+	})
+	if errors.Is(err, sql.ErrNoRows) {
+		return Reservation{}, ErrNotFound
+	}
+	if err != nil {
+		return Reservation{}, fmt.Errorf("read a reservation: %w", err)
+	}
+	return r.reservation(), nil
+}
+
+// searchLimit is the most that Search returns: the newest.
+const searchLimit = 100
+
+// Search returns the client's reservations that have the code (in any form that ParseCode takes) and the reference, newest
+// first, at most 100; "" asks for none of the two in particular, and both empty finds nothing. A code that cannot be one
+// is a *ValidationProblem.
+func (s *Service) Search(ctx context.Context, client Client, code, reference string) ([]Reservation, error) {
+	where, args := "r.api_key_id = ?", []any{client.KeyID}
+	if code != "" {
+		parsed, err := ParseCode(code)
+		if err != nil {
+			return nil, err
+		}
+		where, args = where+" AND r.code = ?", append(args, parsed)
+	}
+	if reference != "" {
+		where, args = where+" AND r.reference = ?", append(args, reference)
+	}
+	if len(args) == 1 {
+		return nil, nil
+	}
+	var rows []row
+	err := s.db.Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+		rows = nil
+		return tx.Select(ctx, &rows, "SELECT "+reservationColumns+reservationTables+"WHERE "+where+
+			" ORDER BY r.created_at DESC, r.id DESC LIMIT ?", append(args, searchLimit)...)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("search reservations: %w", err)
+	}
+	found := make([]Reservation, len(rows))
+	for i := range rows {
+		found[i] = rows[i].reservation()
+	}
+	return found, nil
+}

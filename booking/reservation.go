@@ -1,0 +1,80 @@
+package booking
+
+import (
+	"time"
+
+	"ansim/schema/personal"
+)
+
+// The states of a reservation.
+const (
+	StatusConfirmed = "confirmed"
+	StatusCancelled = "cancelled" // final
+)
+
+// Slot is a time at a site.
+type Slot struct {
+	ID       string
+	SiteID   string
+	StartsAt time.Time // in the programme's zone
+}
+
+// Person is somebody who books for another.
+type Person struct {
+	Name  personal.Name
+	Phone personal.Phone
+}
+
+// Reservation is a place for a person.
+type Reservation struct {
+	ID          string
+	Code        string // as stored, without its dash; see FormatCode
+	Version     int    // 1 when made, one more with each change
+	Status      string // StatusConfirmed or StatusCancelled
+	ProgrammeID string
+	Slot        Slot
+	Name        personal.Name
+	BirthDate   string // YYYY-MM-DD
+	Phone       personal.Phone
+	Language    string  // "ko" or "en"
+	Booker      *Person // nil: the resident booked
+	Reference   string  // the client's own, "" for none
+	CreatedAt   time.Time
+	UpdatedAt   time.Time
+	TimeZone    string // IANA name, the programme's
+}
+
+// Client is the holder of an API key.
+type Client struct {
+	KeyID  string
+	Name   string
+	Scopes []string
+}
+
+// Call is who asks, and how a repeat of the same request is recognised.
+type Call struct {
+	Client      Client
+	Key         string   // the Idempotency-Key
+	Route       string   // method and route, as "POST /v1/reservations": a key is valid within one
+	Fingerprint [32]byte // SHA-256 of the canonical body
+	Traceparent string   // W3C trace context, may be empty
+}
+
+// BookRequest asks for a place. Its fields have been through the Normalize functions.
+type BookRequest struct {
+	SlotID    string
+	Identity  string // opaque, from the client's identity provider; only its keyed hash is stored
+	Name      personal.Name
+	BirthDate string // YYYY-MM-DD
+	Phone     personal.Phone
+	Booker    *Person
+	Language  string // "ko" or "en"
+	Reference string
+}
+
+// Reply is the answer "yes".
+type Reply struct {
+	Reservation Reservation
+	Created     bool // a new reservation; false also for the repeat that found the one which exists
+	Replayed    bool // the answer of an earlier request with the same idempotency key
+}
