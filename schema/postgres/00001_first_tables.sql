@@ -199,10 +199,10 @@ CREATE TABLE parked_event (
     parked_at       timestamptz NOT NULL
 );
 
--- Up to which outbox row the sweeper has seen that every row has its messages.
+-- Up to where in the outbox the sweeper has seen that every row has its messages; position is outbox.Settled's.
 CREATE TABLE sweeper (
     id         integer     NOT NULL PRIMARY KEY CHECK (id = 1),
-    watermark  bigint      NOT NULL,
+    position   text        NOT NULL,
     rescued    bigint      NOT NULL DEFAULT 0,
     updated_at timestamptz NOT NULL
 );

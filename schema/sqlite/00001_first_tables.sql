@@ -197,10 +197,10 @@ CREATE TABLE parked_event (
     parked_at       text        NOT NULL
 ) STRICT;
 
--- Up to which outbox row the sweeper has seen that every row has its messages.
+-- Up to where in the outbox the sweeper has seen that every row has its messages; position is outbox.Settled's.
 CREATE TABLE sweeper (
     id         integer     NOT NULL PRIMARY KEY CHECK (id = 1),
-    watermark  integer     NOT NULL,
+    position   text        NOT NULL,
     rescued    integer     NOT NULL DEFAULT 0,
-    updated_at text        NOT NULL
+    updated_at text NOT NULL
 ) STRICT;

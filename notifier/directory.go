@@ -1,0 +1,69 @@
+package notifier
+
+import (
+	"context"
+	"time"
+
+	"ansim/notifier/text"
+	"ansim/schema/event"
+	"ansim/schema/personal"
+	"ansim/schema/sqldb"
+)
+
+// Directory reads what the texts of many reservations say, as it is committed now. With lock, none of them changes until tx
+// ends, so that a cancel cannot pass between the look and the attempt. Reservations that do not exist are left out.
+type Directory func(ctx context.Context, tx *sqldb.Tx, reservationIDs []string, lock bool) (map[string]Appointment, error)
+
+// Appointment is what a text says of a reservation.
+type Appointment struct {
+	ReservationID, Code      string
+	Version                  int
+	Status                   string // confirmed or cancelled
+	Name, BookerName         personal.Name
+	Phone, BookerPhone       personal.Phone
+	Language                 string    // ko or en
+	StartsAt                 time.Time // of the slot
+	TimeZone                 string    // IANA name
+	TagKo, TagEn             string
+	SiteKo, SiteEn           string
+	ProgrammeKo, ProgrammeEn string
+}
+
+// phone is the number of r, "" when the reservation has no such person.
+func (a Appointment) phone(r event.Recipient) personal.Phone {
+	if r == event.Booker {
+		return a.BookerPhone
+	}
+	return a.Phone
+}
+
+// refusal says why m is not to be sent any more, "" when it is.
+func (a Appointment) refusal(m *Message, now time.Time) string {
+	switch {
+	case m.Kind != Cancellation && a.Status == "cancelled" && m.unknowns() > 0:
+		return ReasonMaybeSent
+	case m.Kind != Cancellation && a.Status == "cancelled":
+		return ReasonCancelled
+	case m.Kind != Cancellation && a.Version > m.Version:
+		return ReasonSuperseded
+	case !now.Before(a.StartsAt):
+		return ReasonPast
+	case a.phone(m.Recipient) == "":
+		return ReasonNoRecipient
+	}
+	return ""
+}
+
+// body renders the text of m. It is a pure function of its data, so every attempt of a message says the same.
+func (a Appointment) body(m *Message) (string, error) {
+	zone, err := time.LoadLocation(a.TimeZone)
+	if err != nil {
+		return "", err
+	}
+	out, err := text.Render(text.In{
+		Kind: string(m.Kind), Language: a.Language, TagKo: a.TagKo, TagEn: a.TagEn, Name: a.Name,
+		SiteKo: a.SiteKo, SiteEn: a.SiteEn, StartsAt: a.StartsAt.In(zone), Code: a.Code,
+		ForBooker: m.Recipient == event.Booker,
+	})
+	return out.Body, err
+}

@@ -1,0 +1,169 @@
+package notifier
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+
+	"ansim/outbox/kafka"
+	"ansim/schema/event"
+	"ansim/schema/sqldb"
+)
+
+// intakeBatch is how many records go into one transaction at most.
+const intakeBatch = 500
+
+// Source is where events come from. What was fetched and not committed comes again, to this process or another.
+type Source interface {
+	// Fetch waits for records and returns at most max.
+	Fetch(ctx context.Context, limit int) ([]kafka.Record, error)
+	// Commit says that everything up to these records is stored here.
+	Commit(ctx context.Context, records []kafka.Record) error
+}
+
+// intake makes messages of events.
+type intake struct {
+	db      *sqldb.DB
+	source  Source
+	metrics *Metrics
+	log     *slog.Logger
+	wake    func() // something may be due for sending
+}
+
+// run takes records in until ctx ends. A record's offset is committed only after its messages, or the record itself with the
+// reason why it cannot be used, are stored; so a failure anywhere brings it again, and a second time changes nothing.
+func (in *intake) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		records, err := in.source.Fetch(ctx, intakeBatch)
+		if err != nil {
+			if ctx.Err() == nil {
+				in.log.Error("cannot fetch events", "error", err)
+				pause(ctx, time.Second)
+			}
+			continue
+		}
+		if len(records) == 0 {
+			continue
+		}
+		policy := backoff.NewExponentialBackOff(backoff.WithInitialInterval(50*time.Millisecond),
+			backoff.WithMaxInterval(2*time.Second), backoff.WithMaxElapsedTime(0)) // no end: nothing else would take them in
+		err = backoff.RetryNotify(func() error { return in.store(ctx, records) }, backoff.WithContext(policy, ctx),
+			func(err error, wait time.Duration) {
+				in.log.Error("cannot store events; they are tried again", "count", len(records), "wait", wait, "error", err)
+			})
+		if err != nil {
+			return // ctx ended; the records come again
+		}
+		in.wake()
+		if err := in.source.Commit(ctx, records); err != nil && ctx.Err() == nil {
+			// Not a failure of processing: the records come again, and are there already.
+			in.log.Warn("cannot commit offsets", "error", err)
+		}
+	}
+}
+
+// store inserts a batch. If the database refuses it for what it holds, its records go one by one, and the guilty one is
+// parked.
+func (in *intake) store(ctx context.Context, records []kafka.Record) error {
+	err := in.storeOnce(ctx, records)
+	if err == nil || !sqldb.IsRefusedData(err) {
+		return err
+	}
+	for _, r := range records {
+		one := []kafka.Record{r}
+		err := in.storeOnce(ctx, one)
+		if err != nil && sqldb.IsRefusedData(err) {
+			err = in.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+				return in.park(ctx, tx, r, "the database refuses it")
+			})
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (in *intake) storeOnce(ctx context.Context, records []kafka.Record) error {
+	return in.db.WriteIdempotent(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+		events := make([]event.Event, 0, len(records))
+		for _, r := range records {
+			e, err := decode(r)
+			if err == nil {
+				events = append(events, e)
+				continue
+			}
+			if err := in.park(ctx, tx, r, err.Error()); err != nil {
+				return err
+			}
+		}
+		_, err := insert(ctx, tx, events)
+		return err
+	})
+}
+
+// decode shields the loop from a record on which the decoder panics.
+func decode(r kafka.Record) (e event.Event, err error) {
+	defer func() {
+		if recover() != nil {
+			err = fmt.Errorf("%w: the decoder panicked", event.ErrMalformed)
+		}
+	}()
+	return event.Decode(r.Headers, r.Body)
+}
+
+func (in *intake) park(ctx context.Context, tx *sqldb.Tx, r kafka.Record, reason string) error {
+	headers := make(map[string]string, len(r.Headers))
+	for _, h := range r.Headers {
+		headers[h.Key] = string(h.Value)
+	}
+	text, err := json.Marshal(headers) // makes valid UTF-8 of whatever it was
+	if err != nil {
+		return fmt.Errorf("park an event: %w", err)
+	}
+	in.metrics.parked.Inc()
+	in.log.Error("an event cannot be used and is set aside", "partition", r.Partition, "offset", r.Offset, "reason", reason)
+	return park(ctx, tx, r.Topic, r.Partition, r.Offset, string(text), r.Body, reason)
+}
+
+// pause waits for d or the end of ctx.
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}
+
+// sweeper makes messages of outbox rows that Kafka has not brought in time.
+type sweeper struct {
+	db      *sqldb.DB
+	policy  Policy
+	metrics *Metrics
+	log     *slog.Logger
+	wake    func()
+}
+
+// round looks at one page of outbox rows behind the watermark and moves it; more says that another page may be there.
+func (s *sweeper) round(ctx context.Context) (more bool, err error) {
+	var rescued int64
+	err = s.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) (err error) {
+		rescued, more, err = s.page(ctx, tx)
+		return err
+	})
+	if errors.Is(err, errBusy) {
+		return false, nil
+	}
+	if err == nil && rescued > 0 {
+		s.metrics.rescued.Add(float64(rescued))
+		s.log.Warn("made messages that Kafka did not bring", "count", rescued)
+		s.wake()
+	}
+	return more, err
+}

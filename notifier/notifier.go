@@ -1,0 +1,133 @@
+package notifier
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"ansim/outbox"
+	"ansim/schema/sqldb"
+)
+
+// sweepPage is how many outbox rows one sweep looks at in a transaction.
+const sweepPage = 1000
+
+// drain is how long requests under way may go on after Stop; with the recording it stays within the 15 s of a stop.
+const drain = 10 * time.Second
+
+// Options are what a Notifier needs.
+type Options struct {
+	DB        *sqldb.DB
+	Source    Source // nil: only the sweeper brings events
+	Directory Directory
+	Provider  Provider
+	Recorder  *Recorder
+	Policy    Policy
+	Metrics   *Metrics
+	Log       *slog.Logger
+}
+
+// Notifier runs intake, sender, reconciler and sweeper. Any number of processes may run one on the same database.
+type Notifier struct {
+	opts   Options
+	sender *sender
+	stop   context.CancelFunc
+	hard   context.CancelFunc
+	done   sync.WaitGroup
+	wake   chan struct{}
+}
+
+// Start runs a notifier until Stop.
+func Start(opts Options) *Notifier {
+	opts.Policy = opts.Policy.withDefaults()
+	ctx, stop := context.WithCancel(context.Background())
+	hardCtx, hard := context.WithCancel(context.Background())
+	n := &Notifier{opts: opts, stop: stop, hard: hard, wake: make(chan struct{}, 1)}
+	s := &sender{db: opts.DB, directory: opts.Directory, provider: opts.Provider, recorder: opts.Recorder, policy: opts.Policy,
+		metrics: opts.Metrics, log: opts.Log, wake: n.wake, slots: make(chan struct{}, opts.Policy.Slots)}
+	n.done.Go(func() { s.run(ctx, hardCtx) })
+	if opts.Source != nil {
+		in := &intake{db: opts.DB, source: opts.Source, metrics: opts.Metrics, log: opts.Log, wake: n.Wake}
+		n.done.Go(func() { in.run(ctx) })
+	}
+	rec := &reconciler{db: opts.DB, directory: opts.Directory, provider: opts.Provider, recorder: opts.Recorder,
+		policy: opts.Policy, metrics: opts.Metrics, log: opts.Log, wake: n.Wake}
+	n.done.Go(func() {
+		every(ctx, reconcileEvery, opts.Log, "reconcile", func() (bool, error) {
+			handled, err := rec.round(ctx)
+			return handled >= lookClaim, err
+		})
+	})
+	if opts.Policy.SweepEvery > 0 {
+		sw := &sweeper{db: opts.DB, policy: opts.Policy, metrics: opts.Metrics, log: opts.Log, wake: n.Wake}
+		n.done.Go(func() {
+			every(ctx, opts.Policy.SweepEvery, opts.Log, "sweep", func() (bool, error) { return sw.round(ctx) })
+		})
+	}
+	return n
+}
+
+// Wake tells the sender that something may be due.
+func (n *Notifier) Wake() {
+	select {
+	case n.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Stop starts nothing more, gives back what was claimed, waits for the requests under way up to 10 s, and returns when all
+// is recorded. It may be called twice.
+func (n *Notifier) Stop() {
+	n.stop()
+	t := time.AfterFunc(drain, n.hard)
+	defer t.Stop()
+	n.done.Wait()
+	n.hard()
+}
+
+// every calls f now and then every d, at once when it says that there is more, until ctx ends.
+func every(ctx context.Context, d time.Duration, log *slog.Logger, job string, f func() (more bool, err error)) {
+	for ctx.Err() == nil {
+		more, err := guarded(f)
+		if err != nil && ctx.Err() == nil {
+			log.Error("a round failed; the next one tries again", "job", job, "error", err)
+		}
+		if !more || err != nil {
+			pause(ctx, d)
+		}
+	}
+}
+
+// guarded turns a panic into an error, so that one bad row does not end a job for good.
+func guarded(f func() (bool, error)) (more bool, err error) {
+	defer func() {
+		if recover() != nil { // the value may hold anything
+			more, err = false, fmt.Errorf("it panicked")
+		}
+	}()
+	return f()
+}
+
+// page rescues what one page of settled outbox rows lacks, and moves the position behind it.
+func (s *sweeper) page(ctx context.Context, tx *sqldb.Tx) (rescued int64, more bool, err error) {
+	position, err := sweepPosition(ctx, tx)
+	if err != nil {
+		return 0, false, err
+	}
+	now, err := tx.Now(ctx)
+	if err != nil {
+		return 0, false, err
+	}
+	events, next, err := outbox.Settled(ctx, tx, position, now.Add(-s.policy.SweepAfter), sweepPage)
+	if err != nil || len(events) == 0 {
+		return 0, false, err
+	}
+	if rescued, err = insert(ctx, tx, events); err != nil {
+		return 0, false, err
+	}
+	_, err = tx.Exec(ctx, `UPDATE sweeper SET position = ?, rescued = rescued + ?, updated_at = ? WHERE id = 1`,
+		next, rescued, sqldb.At(now))
+	return rescued, len(events) == sweepPage, err
+}

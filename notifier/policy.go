@@ -1,0 +1,82 @@
+package notifier
+
+import (
+	"math/rand/v2"
+	"time"
+)
+
+// Policy says how long the notifier waits, and how often it tries.
+type Policy struct {
+	// Slots is how many requests to the provider a process has under way at once. Default 64.
+	Slots int
+	// Claim is how many messages a process leases at once. Default 500.
+	Claim int
+	// Lease is how long a claim or an attempt may take before another process steps in. Default 60 s.
+	Lease time.Duration
+	// Deadline ends a request; it must be at least LeaseMargin shorter than Lease. Default 30 s.
+	Deadline time.Duration
+	// Looks are the moments, counted from when an outcome became unknown, at which the provider is asked for the text; the
+	// last is the deadline. Default 5 s, 15 s, 60 s, 180 s.
+	Looks []time.Duration
+	// Further is how many attempts follow unknown ones at most, before a person decides. Default 3.
+	Further int
+	// GiveUp is how long look-ups may fail before a person is told. Default 25 min, inside the 30 min of invariant I8.
+	GiveUp time.Duration
+	// ConfigurationPause is how long the sender rests after the provider refused our account or settings. Default 30 s.
+	ConfigurationPause time.Duration
+	// FirstPause and LongestPause bound the pause after a text that was not sent; it doubles between them. Defaults 1 s and
+	// 5 min.
+	FirstPause, LongestPause time.Duration
+	// SweepAfter is how long an outbox row may be without a message before the sweeper makes it. Default 30 s.
+	SweepAfter time.Duration
+	// SweepEvery is the time between sweeps. Default 5 s; negative: no sweeper.
+	SweepEvery time.Duration
+}
+
+// leaseMargin is the time between the end of a request and the end of its lease, for recording what it showed.
+const leaseMargin = 10 * time.Second
+
+func (p Policy) withDefaults() Policy {
+	set := func(d *time.Duration, v time.Duration) {
+		if *d == 0 {
+			*d = v
+		}
+	}
+	if p.Slots <= 0 {
+		p.Slots = 64
+	}
+	if p.Claim <= 0 {
+		p.Claim = 500
+	}
+	if p.Further <= 0 {
+		p.Further = 3
+	}
+	if len(p.Looks) == 0 {
+		p.Looks = []time.Duration{5 * time.Second, 15 * time.Second, time.Minute, 3 * time.Minute}
+	}
+	set(&p.Lease, time.Minute)
+	set(&p.Deadline, 30*time.Second)
+	set(&p.GiveUp, 25*time.Minute)
+	set(&p.ConfigurationPause, 30*time.Second)
+	set(&p.FirstPause, time.Second)
+	set(&p.LongestPause, 5*time.Minute)
+	set(&p.SweepAfter, 30*time.Second)
+	set(&p.SweepEvery, 5*time.Second)
+	p.Deadline = min(p.Deadline, max(p.Lease-leaseMargin, p.Lease/2))
+	return p
+}
+
+// pause is how long to wait after n failures in a row: doubling, with half of it by chance, so that texts which failed
+// together do not come back together.
+func (p Policy) pause(n int) time.Duration {
+	d := p.FirstPause
+	for i := 1; i < n && d < p.LongestPause; i++ {
+		d *= 2
+	}
+	return p.jitter(min(d, p.LongestPause))
+}
+
+// jitter is between half of d and one and a half of it.
+func (Policy) jitter(d time.Duration) time.Duration {
+	return d/2 + rand.N(d+1)
+}

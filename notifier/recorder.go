@@ -1,0 +1,167 @@
+package notifier
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"ansim/schema/sqldb"
+)
+
+// ErrUnknownAttempt is returned for a receipt whose token is no attempt's.
+var ErrUnknownAttempt = errors.New("no attempt has this token")
+
+// ErrForeign is returned for a receipt whose message id belongs to another attempt, or is not the one that this attempt
+// is known by.
+var ErrForeign = errors.New("the receipt's message id is not this attempt's")
+
+// Receipt is what the provider said of an attempt outside its answer.
+type Receipt struct {
+	Token     string // of the attempt
+	SID       string // the provider's id of the text
+	Status    string // the provider's word, one that KnownStatus knows
+	ErrorCode int    // the provider's, 0 when none
+	FromList  bool   // found in its list, not called back
+}
+
+// KnownStatus says whether the provider's word for a status is one that we understand.
+func KnownStatus(status string) bool { _, ok := attemptOf[status]; return ok }
+
+// evidence is one thing that became known about one attempt: an outcome or a receipt.
+type evidence struct {
+	token   string
+	outcome *Outcome
+	receipt *Receipt
+}
+
+// Recorder applies evidence to messages: outcomes, receipts, look-ups. Calls that come while one transaction is under way
+// share the next.
+type Recorder struct {
+	db      *sqldb.DB
+	policy  Policy
+	metrics *Metrics
+	log     *slog.Logger
+	batch   *sqldb.Batcher[evidence, error]
+}
+
+// NewRecorder starts a recorder; Stop ends it.
+func NewRecorder(db *sqldb.DB, policy Policy, metrics *Metrics, log *slog.Logger) *Recorder {
+	r := &Recorder{db: db, policy: policy.withDefaults(), metrics: metrics, log: log}
+	r.batch = sqldb.NewBatcher(500, 20000, r.apply)
+	return r
+}
+
+// Stop records what was handed in and ends.
+func (r *Recorder) Stop() { r.batch.Stop() }
+
+// Receive records a receipt; when it returns nil, the receipt is stored. A replay is stored already. Errors wrap
+// ErrUnknownAttempt or ErrForeign; any other means that it should be handed in again.
+func (r *Recorder) Receive(ctx context.Context, rc Receipt) error {
+	if !KnownStatus(rc.Status) {
+		return fmt.Errorf("receipt: the status is not one of the provider's")
+	}
+	return r.record(ctx, evidence{token: rc.Token, receipt: &rc})
+}
+
+func (r *Recorder) record(ctx context.Context, e evidence) error {
+	refusal, err := r.batch.Do(ctx, e)
+	if err != nil {
+		return err
+	}
+	return refusal
+}
+
+// apply records a batch. When it fails as a whole its members go one by one, so that only the guilty one fails.
+func (r *Recorder) apply(ctx context.Context, batch []evidence) ([]error, error) {
+	out, err := r.applyOnce(ctx, batch)
+	if err == nil || len(batch) == 1 {
+		return out, err
+	}
+	r.log.Warn("recording a batch failed; its members go one by one", "size", len(batch), "error", err)
+	out = make([]error, len(batch))
+	for i, e := range batch {
+		if one, err := r.applyOnce(ctx, []evidence{e}); err != nil {
+			out[i] = err
+		} else {
+			out[i] = one[0]
+		}
+	}
+	return out, nil
+}
+
+func (r *Recorder) applyOnce(ctx context.Context, batch []evidence) ([]error, error) {
+	var out []error
+	var done tally
+	err := r.db.WriteIdempotent(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+		out, done = make([]error, len(batch)), tally{}
+		return r.applyTx(ctx, tx, batch, out, &done)
+	})
+	if err != nil {
+		return nil, err
+	}
+	r.metrics.add(done)
+	return out, nil
+}
+
+func (r *Recorder) applyTx(ctx context.Context, tx *sqldb.Tx, batch []evidence, out []error, done *tally) error {
+	now, err := tx.Now(ctx)
+	if err != nil {
+		return err
+	}
+	var tokens, sids []string
+	for _, e := range batch {
+		tokens = append(tokens, e.token)
+		if sid := e.sid(); sid != "" {
+			sids = append(sids, sid)
+		}
+	}
+	ownerOf, messageOf, err := owners(ctx, tx, tokens, sids)
+	if err != nil {
+		return err
+	}
+	var ids []string
+	for _, id := range messageOf {
+		ids = append(ids, id)
+	}
+	ms, err := load(ctx, tx, ids)
+	if err != nil {
+		return err
+	}
+	receipts := newReceiptRows()
+	for i, e := range batch {
+		m := ms[messageOf[e.token]]
+		if m == nil {
+			out[i] = ErrUnknownAttempt
+			continue
+		}
+		a := m.attempt(e.token)
+		if sid := e.sid(); sid != "" {
+			if owner, taken := ownerOf[sid]; (taken && owner != e.token) || (a.SID != nil && *a.SID != sid) {
+				out[i] = ErrForeign
+				continue
+			}
+			ownerOf[sid] = e.token
+		}
+		before := progressOf(m)
+		if e.outcome != nil {
+			m.outcome(a, *e.outcome, now, r.policy)
+		} else {
+			m.evidence(a, attemptOf[e.receipt.Status], e.receipt.SID, e.receipt.ErrorCode, now)
+			receipts.add(*e.receipt, now)
+		}
+		done.count(before, m, now)
+	}
+	if err := receipts.insert(ctx, tx); err != nil {
+		return err
+	}
+	return save(ctx, tx, ms)
+}
+
+// sid is the provider's id that e ties to its attempt, "" when none.
+func (e evidence) sid() string {
+	if e.receipt != nil {
+		return e.receipt.SID
+	}
+	return e.outcome.SID
+}

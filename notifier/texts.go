@@ -1,0 +1,89 @@
+package notifier
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"ansim/schema/event"
+	"ansim/schema/sqldb"
+)
+
+// TextStatus is what there is to know of one text.
+type TextStatus struct {
+	ReservationID string          `db:"reservation_id"`
+	Version       int             `db:"version"`
+	Kind          Kind            `db:"kind"`
+	Recipient     event.Recipient `db:"recipient"`
+	Resend        int             `db:"resend"`
+	State         State           `db:"state"`
+	Reason        string          `db:"reason"`
+	Attempts      int             `db:"attempts"`
+	AcceptedAt    *sqldb.Time     `db:"accepted_at"`
+	DeliveredAt   *sqldb.Time     `db:"delivered_at"`
+}
+
+// Texts reads the texts of reservations, oldest version first. Reservations without texts are left out.
+func Texts(ctx context.Context, db *sqldb.DB, reservationIDs []string) (map[string][]TextStatus, error) {
+	if len(reservationIDs) == 0 {
+		return nil, nil
+	}
+	var all []TextStatus
+	err := db.Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+		all = nil
+		rows := sqldb.NewRows("src", sqldb.Column{Name: "src_id", Type: sqldb.UUID})
+		for _, id := range reservationIDs {
+			rows.Add(id)
+		}
+		src, args := tx.Source(rows)
+		return tx.Select(ctx, &all, "WITH "+src+` SELECT reservation_id, version, kind, recipient, resend, state, reason,
+			attempts, accepted_at, delivered_at FROM message WHERE reservation_id IN (SELECT src_id FROM src)
+			ORDER BY reservation_id, version, resend, recipient`, args...)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read texts: %w", err)
+	}
+	out := make(map[string][]TextStatus)
+	for _, t := range all {
+		out[t.ReservationID] = append(out[t.ReservationID], t)
+	}
+	return out, nil
+}
+
+// Backlog is how much waits: messages by state, and since when the oldest booking has had no accepted text.
+type Backlog struct {
+	Pending, Sending, Unknown int64
+	Oldest                    time.Time // zero when nothing waits
+}
+
+// Waiting counts what is not accepted yet. It reads only the index of what still moves.
+func Waiting(ctx context.Context, db *sqldb.DB) (b Backlog, err error) {
+	type row struct {
+		State  State       `db:"state"`
+		Count  int64       `db:"count"`
+		Oldest *sqldb.Time `db:"oldest"`
+	}
+	var rows []row
+	err = db.Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+		rows = nil
+		return tx.Select(ctx, &rows, `SELECT state, COUNT(*) AS count, MIN(event_at) AS oldest FROM message
+			WHERE state IN ('pending', 'sending', 'unknown') GROUP BY state`)
+	})
+	if err != nil {
+		return Backlog{}, fmt.Errorf("count what waits: %w", err)
+	}
+	for _, r := range rows {
+		switch r.State {
+		case Pending:
+			b.Pending = r.Count
+		case Sending:
+			b.Sending = r.Count
+		case StateUnknown:
+			b.Unknown = r.Count
+		}
+		if r.Oldest != nil && (b.Oldest.IsZero() || r.Oldest.Before(b.Oldest)) {
+			b.Oldest = r.Oldest.Time
+		}
+	}
+	return b, nil
+}

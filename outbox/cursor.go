@@ -1,0 +1,156 @@
+package outbox
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"ansim/schema/sqldb"
+)
+
+// beginning is a snapshot in which no transaction had happened.
+const beginning = "1:1:"
+
+// position is up to where the relay has published. On SQLite only after is used: the last id. On PostgreSQL from is the
+// snapshot of which all is published; while a backlog goes out in pages, to is the snapshot that the pages lead to, and after
+// the last id published of what lies between the two.
+type position struct {
+	from, to string
+	after    int64
+}
+
+// parsePosition reads what String wrote; "" is the beginning.
+func parsePosition(d sqldb.Dialect, s string) (position, error) {
+	if d == sqldb.SQLite {
+		if s == "" {
+			return position{}, nil
+		}
+		id, err := strconv.ParseInt(s, 10, 64)
+		if err != nil {
+			return position{}, fmt.Errorf("the relay's position %q is not an id", s)
+		}
+		return position{after: id}, nil
+	}
+	if s == "" {
+		return position{from: beginning}, nil
+	}
+	from, rest, paging := strings.Cut(s, "|")
+	if !paging {
+		return position{from: from}, nil
+	}
+	to, after, ok := strings.Cut(rest, "|")
+	id, err := strconv.ParseInt(after, 10, 64)
+	if !ok || err != nil {
+		return position{}, fmt.Errorf("the relay's position %q is not from|to|id", s)
+	}
+	return position{from: from, to: to, after: id}, nil
+}
+
+// String is the position as the database keeps it.
+func (p position) String() string {
+	switch {
+	case p.from == "":
+		return strconv.FormatInt(p.after, 10)
+	case p.to == "":
+		return p.from
+	default:
+		return p.from + "|" + p.to + "|" + strconv.FormatInt(p.after, 10)
+	}
+}
+
+// fresh is the condition for rows that are visible now and were not in the snapshot from: begun since, or under way then.
+// The transaction ids under way are an array, so that both halves are reads of the index, whatever the table's size.
+const fresh = `(o.txid >= pg_snapshot_xmax(CAST(? AS pg_snapshot))
+	OR o.txid = ANY(ARRAY(SELECT pg_snapshot_xip(CAST(? AS pg_snapshot)))))`
+
+// unpublished is the condition for rows behind p, with its parameters.
+func (p position) unpublished(d sqldb.Dialect) (string, []any) {
+	switch {
+	case d == sqldb.SQLite:
+		return "o.id > ?", []any{p.after}
+	case p.to == "":
+		return fresh, []any{p.from, p.from}
+	default:
+		return fresh + ` AND (o.id > ? OR NOT pg_visible_in_snapshot(o.txid, CAST(? AS pg_snapshot)))`,
+			[]any{p.from, p.from, p.after, p.to}
+	}
+}
+
+// read returns at most limit rows behind p, in order, and the position behind them.
+func read(ctx context.Context, tx *sqldb.Tx, p position, limit int) ([]record, position, error) {
+	if tx.Dialect() == sqldb.SQLite {
+		var rs []record
+		err := tx.Select(ctx, &rs, `SELECT `+columns+` FROM outbox o WHERE o.id > ? ORDER BY o.id LIMIT ?`, p.after, limit)
+		if n := len(rs); n > 0 {
+			p.after = rs[n-1].ID
+		}
+		return rs, p, err
+	}
+	if p.to != "" {
+		return readPage(ctx, tx, p, limit)
+	}
+	return readDiff(ctx, tx, p, limit)
+}
+
+// readDiff reads what is visible now and was not at p, and the snapshot of now, in one statement. When that is more than
+// limit, the position behind the first limit rows remembers the snapshot that they were read from: to advance to it now would
+// lose the rest.
+func readDiff(ctx context.Context, tx *sqldb.Tx, p position, limit int) ([]record, position, error) {
+	rows, err := tx.Query(ctx, `SELECT s.now, `+columns+` FROM (SELECT CAST(pg_current_snapshot() AS text) AS now) s
+		LEFT JOIN LATERAL (
+			SELECT `+columns+` FROM (
+				SELECT `+columns+` FROM outbox o
+				WHERE o.txid >= pg_snapshot_xmax(CAST(? AS pg_snapshot)) AND o.txid < pg_snapshot_xmax(pg_current_snapshot())
+				UNION ALL
+				SELECT `+columns+` FROM outbox o WHERE o.txid = ANY(ARRAY(SELECT pg_snapshot_xip(CAST(? AS pg_snapshot))))
+			) o ORDER BY o.id LIMIT ?
+		) o ON true ORDER BY o.id`, tx.Unplanned(p.from, p.from, limit+1)...)
+	if err != nil {
+		return nil, p, err
+	}
+	defer rows.Close()
+	var rs []record
+	var now string
+	for rows.Next() {
+		var r struct {
+			id, version, resend                            *int64
+			eventID, typ, reservationID, recipients, trace *string
+			at                                             *sqldb.Time
+		}
+		if err := rows.Scan(&now, &r.id, &r.eventID, &r.typ, &r.reservationID, &r.version, &r.recipients, &r.resend, &r.at,
+			&r.trace); err != nil {
+			return nil, p, err
+		}
+		if r.id == nil { // nothing new
+			continue
+		}
+		rs = append(rs, record{ID: *r.id, EventID: *r.eventID, Type: *r.typ, ReservationID: *r.reservationID, Version: int(*r.version),
+			Recipients: *r.recipients, Resend: int(*r.resend), CreatedAt: *r.at, Traceparent: *r.trace})
+	}
+	if err := rows.Err(); err != nil {
+		return nil, p, err
+	}
+	if len(rs) <= limit {
+		return rs, position{from: now}, nil
+	}
+	rs = rs[:limit]
+	return rs, position{from: p.from, to: now, after: rs[limit-1].ID}, nil
+}
+
+// readPage reads the next page of a backlog: what lies between the two snapshots, behind an id. The read begins at that id, and
+// most of what follows belongs to the backlog, so a page costs what it holds.
+func readPage(ctx context.Context, tx *sqldb.Tx, p position, limit int) ([]record, position, error) {
+	var rs []record
+	err := tx.Select(ctx, &rs, `SELECT `+columns+` FROM outbox o
+		WHERE o.id > ? AND pg_visible_in_snapshot(o.txid, CAST(? AS pg_snapshot))
+		AND NOT pg_visible_in_snapshot(o.txid, CAST(? AS pg_snapshot)) ORDER BY o.id LIMIT ?`,
+		tx.Unplanned(p.after, p.to, p.from, limit)...)
+	if err != nil {
+		return nil, p, err
+	}
+	if len(rs) < limit {
+		return rs, position{from: p.to}, nil
+	}
+	return rs, position{from: p.from, to: p.to, after: rs[len(rs)-1].ID}, nil
+}

@@ -1,0 +1,152 @@
+package outbox
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"ansim/schema/event"
+	"ansim/schema/sqldb"
+)
+
+func appendRows(ctx context.Context, tx *sqldb.Tx, events []event.Event) error {
+	if len(events) == 0 {
+		return nil
+	}
+	rows := sqldb.NewRows("src", sqldb.Column{Name: "ordinal", Type: sqldb.Int}, sqldb.Column{Name: "event_id", Type: sqldb.UUID},
+		sqldb.Column{Name: "type", Type: sqldb.Text}, sqldb.Column{Name: "reservation_id", Type: sqldb.UUID},
+		sqldb.Column{Name: "version", Type: sqldb.Int}, sqldb.Column{Name: "recipients", Type: sqldb.Text},
+		sqldb.Column{Name: "resend", Type: sqldb.Int}, sqldb.Column{Name: "created_at", Type: sqldb.Timestamp},
+		sqldb.Column{Name: "traceparent", Type: sqldb.Text})
+	for i, e := range events {
+		names := make([]string, len(e.Recipients))
+		for j, r := range e.Recipients {
+			names[j] = string(r)
+		}
+		rows.Add(i, e.ID, string(e.Type), e.ReservationID, e.Version, strings.Join(names, ","), e.Resend, sqldb.At(e.Time), e.Traceparent)
+	}
+	src, args := tx.Source(rows)
+	_, err := tx.Exec(ctx, "WITH "+src+` INSERT INTO outbox (event_id, type, reservation_id, version, recipients, resend,
+		created_at, traceparent)
+		SELECT event_id, type, reservation_id, version, recipients, resend, created_at, traceparent FROM src ORDER BY ordinal`, args...)
+	if err != nil {
+		return fmt.Errorf("append to the outbox: %w", err)
+	}
+	return nil
+}
+
+// columns are what a record needs.
+const columns = `o.id, o.event_id, o.type, o.reservation_id, o.version, o.recipients, o.resend, o.created_at, o.traceparent`
+
+// record is one row of the outbox.
+type record struct {
+	ID            int64      `db:"id"`
+	EventID       string     `db:"event_id"`
+	Type          string     `db:"type"`
+	ReservationID string     `db:"reservation_id"`
+	Version       int        `db:"version"`
+	Recipients    string     `db:"recipients"`
+	Resend        int        `db:"resend"`
+	CreatedAt     sqldb.Time `db:"created_at"`
+	Traceparent   string     `db:"traceparent"`
+	Txid          string     `db:"txid"` // of Settled on PostgreSQL
+}
+
+func (r record) event() event.Event {
+	e := event.Event{ID: r.EventID, Type: event.Type(r.Type), ReservationID: r.ReservationID, Version: r.Version,
+		Resend: r.Resend, Time: r.CreatedAt.Time, Traceparent: r.Traceparent}
+	for name := range strings.SplitSeq(r.Recipients, ",") {
+		e.Recipients = append(e.Recipients, event.Recipient(name))
+	}
+	return e
+}
+
+func eventsOf(rs []record) []event.Event {
+	es := make([]event.Event, len(rs))
+	for i, r := range rs {
+		es[i] = r.event()
+	}
+	return es
+}
+
+// Settled reads at most limit events of the outbox that stand behind position after, in an order in which none can appear
+// behind a position that was returned, up to the first that was made at olderThan or later. The first position is "". It
+// returns the position behind the last event.
+//
+// On SQLite the order is that of ids, which is commit order. On PostgreSQL an open transaction may hold a lower id than one
+// that is committed, so a position by id could pass a row that is yet to appear. The order there is by transaction id, as far
+// as the oldest transaction that is still open: below that one all are over, and none can begin. So the sweeper waits behind
+// an open transaction, which a healer may do, and skips nothing.
+func Settled(ctx context.Context, tx *sqldb.Tx, after string, olderThan time.Time, limit int) ([]event.Event, string, error) {
+	var rs []record
+	var err error
+	if tx.Dialect() == sqldb.SQLite {
+		last := int64(0)
+		if after != "" {
+			if last, err = strconv.ParseInt(after, 10, 64); err != nil {
+				return nil, "", fmt.Errorf("read the outbox: position %q is not an id", after)
+			}
+		}
+		err = tx.Select(ctx, &rs, `SELECT `+columns+`, '' AS txid FROM outbox o WHERE o.id > ? ORDER BY o.id LIMIT ?`, last, limit)
+	} else {
+		txid, id := "0", "0"
+		if after != "" {
+			var ok bool
+			if txid, id, ok = strings.Cut(after, ":"); !ok {
+				return nil, "", fmt.Errorf("read the outbox: position %q is not txid:id", after)
+			}
+		}
+		err = tx.Select(ctx, &rs, `SELECT `+columns+`, CAST(o.txid AS text) AS txid FROM outbox o
+			WHERE (o.txid, o.id) > (CAST(? AS xid8), CAST(? AS bigint)) AND o.txid < pg_snapshot_xmin(pg_current_snapshot())
+			ORDER BY o.txid, o.id LIMIT ?`, tx.Unplanned(txid, id, limit)...)
+	}
+	if err != nil {
+		return nil, "", fmt.Errorf("read the outbox: %w", err)
+	}
+	if young := slices.IndexFunc(rs, func(r record) bool { return !r.CreatedAt.Before(olderThan) }); young >= 0 {
+		rs = rs[:young]
+	}
+	if len(rs) == 0 {
+		return nil, after, nil
+	}
+	last := rs[len(rs)-1]
+	next := strconv.FormatInt(last.ID, 10)
+	if tx.Dialect() == sqldb.Postgres {
+		next = last.Txid + ":" + next
+	}
+	return eventsOf(rs), next, nil
+}
+
+// Backlog counts what the relay has not published, and tells when the oldest of it was made (zero when there is none).
+func Backlog(ctx context.Context, db *sqldb.DB) (rows int64, oldest time.Time, err error) {
+	var found struct {
+		Count  int64       `db:"count"`
+		Oldest *sqldb.Time `db:"oldest"`
+	}
+	err = db.Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+		var stored string
+		err := tx.Get(ctx, &stored, `SELECT position FROM outbox_relay WHERE shard = ?`, shard)
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return err
+		}
+		pos, err := parsePosition(tx.Dialect(), stored)
+		if err != nil {
+			return err
+		}
+		where, args := pos.unpublished(tx.Dialect())
+		return tx.Get(ctx, &found, `SELECT COUNT(*) AS count, MIN(o.created_at) AS oldest FROM outbox o WHERE `+where,
+			tx.Unplanned(args...)...)
+	})
+	if err != nil {
+		return 0, time.Time{}, fmt.Errorf("count the outbox's backlog: %w", err)
+	}
+	if found.Oldest != nil {
+		oldest = found.Oldest.Time
+	}
+	return found.Count, oldest, nil
+}
