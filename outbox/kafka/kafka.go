@@ -1,0 +1,73 @@
+// Package kafka carries outbox events to a Kafka topic and back: a [Publisher] for the relay and a [Consumer] for the
+// notifier's intake, both on kafka-go, and the topic itself.
+//
+// Kafka is never the only copy of anything here. An event that the topic loses stands in the outbox still, and whoever
+// sweeps finds it there; so every rule of this package leans towards "again" rather than "never": records may come twice,
+// and a doubt about an offset is settled by reading from the first one.
+//
+// # Order
+//
+// The key of a record is its reservation id, the partition follows from the key alone (Murmur2, as Java's
+// producer does it), and one partition is written by one request at a time. So the events of one reservation stand in the
+// topic in the order in which they were published, seen by their first copies. Adding partitions to the topic moves keys,
+// and breaks that order for what is under way; the topic is made with twelve, which is enough for twelve intakes.
+//
+// # Brokers
+//
+// Apache Kafka 2.8 or later is needed (topics have ids since then; see [Consumer] for what they are good for), and 4.x is
+// what is tested. Brokers are plain host:port. TLS and SASL would go into dial and newTransport, which every connection of this
+// package is made by.
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	kafkago "github.com/segmentio/kafka-go"
+)
+
+const (
+	clientID    = "ansim"
+	dialTimeout = 5 * time.Second
+	// metadataTTL bounds how long a moved leader or a topic made elsewhere goes unnoticed.
+	metadataTTL = 2 * time.Second
+	// requestTimeout is for one request and its answer. kafka-go tells the broker half of it, so that the broker gives up first.
+	requestTimeout = 10 * time.Second
+)
+
+// ErrNoBrokers is returned when a list of brokers is empty or holds something that is not host:port.
+var ErrNoBrokers = errors.New("brokers must be host:port, separated by commas")
+
+// ParseBrokers reads "host:port,host:port".
+func ParseBrokers(list string) ([]string, error) {
+	var brokers []string
+	for _, b := range strings.Split(list, ",") {
+		b = strings.TrimSpace(b)
+		host, port, err := net.SplitHostPort(b)
+		if err != nil || host == "" || port == "" {
+			return nil, fmt.Errorf("%w: %q", ErrNoBrokers, b)
+		}
+		brokers = append(brokers, b)
+	}
+	return brokers, nil
+}
+
+// dial opens every connection of this package.
+func dial(ctx context.Context, network, address string) (net.Conn, error) {
+	d := net.Dialer{Timeout: dialTimeout}
+	return d.DialContext(ctx, network, address)
+}
+
+// newTransport makes a transport of its own, since kafka-go's default one is shared by the process and keeps what it knows
+// of the cluster for longer.
+func newTransport() *kafkago.Transport {
+	return &kafkago.Transport{Dial: dial, DialTimeout: dialTimeout, MetadataTTL: metadataTTL, ClientID: clientID}
+}
+
+func newClient(brokers []string, t *kafkago.Transport) *kafkago.Client {
+	return &kafkago.Client{Addr: kafkago.TCP(brokers...), Timeout: requestTimeout, Transport: t}
+}

@@ -1,0 +1,191 @@
+package kafka
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+	kafkago "github.com/segmentio/kafka-go"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"ansim/schema/event"
+)
+
+const (
+	// partitions of the topic unless told: twelve divides evenly among 2, 3, 4, 6 and 12 consumers.
+	defaultPartitions = 12
+	maxReplication    = 3
+	// retention is said explicitly, since the embedded broker deletes nothing from a topic that does not say.
+	retention = 7 * 24 * time.Hour
+	// pollTopic is the time between two looks at a topic that was just made.
+	pollTopic = 50 * time.Millisecond
+)
+
+// ErrNoTopic is returned when the cluster answers and does not have the topic.
+var ErrNoTopic = errors.New("topic does not exist")
+
+// TopicOptions says how EnsureTopics makes the topic when it is missing. The zero value is good.
+type TopicOptions struct {
+	Partitions        int // default 12
+	ReplicationFactor int // default 3, or the number of brokers when that is less
+}
+
+// EnsureTopics makes [event.Topic] when it is missing and returns once each of its partitions has a leader. A topic that
+// exists is left as it is. It tries once: the caller decides how long a broker may be away.
+func EnsureTopics(ctx context.Context, brokers []string, opts TopicOptions) error {
+	if len(brokers) == 0 {
+		return fmt.Errorf("ensure topics: %w", ErrNoBrokers)
+	}
+	t := newTransport()
+	defer t.CloseIdleConnections()
+	return ensureTopic(ctx, brokers, newClient(brokers, t), opts)
+}
+
+func ensureTopic(ctx context.Context, brokers []string, client *kafkago.Client, opts TopicOptions) error {
+	is, err := describeTopic(ctx, brokers)
+	if errors.Is(err, ErrNoTopic) {
+		if err := createTopic(ctx, client, is, opts); err != nil {
+			return err
+		}
+		is, err = describeTopic(ctx, brokers)
+	}
+	for (err == nil && !is.led) || errors.Is(err, ErrNoTopic) {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("wait for leaders of %s: %w", event.Topic, ctx.Err())
+		case <-time.After(pollTopic):
+			is, err = describeTopic(ctx, brokers)
+		}
+	}
+	return err
+}
+
+func createTopic(ctx context.Context, client *kafkago.Client, is topicState, opts TopicOptions) error {
+	if opts.Partitions == 0 {
+		opts.Partitions = defaultPartitions
+	}
+	if opts.ReplicationFactor == 0 {
+		opts.ReplicationFactor = max(1, min(maxReplication, is.brokers))
+	}
+	res, err := client.CreateTopics(ctx, &kafkago.CreateTopicsRequest{Topics: []kafkago.TopicConfig{{
+		Topic: event.Topic, NumPartitions: opts.Partitions, ReplicationFactor: opts.ReplicationFactor,
+		ConfigEntries: []kafkago.ConfigEntry{
+			{ConfigName: "retention.ms", ConfigValue: strconv.FormatInt(retention.Milliseconds(), 10)},
+		},
+	}}})
+	if err == nil {
+		err = res.Errors[event.Topic]
+	}
+	// Several processes start at once, and one of them is first.
+	if err != nil && !errors.Is(err, kafkago.TopicAlreadyExists) {
+		return fmt.Errorf("create topic %s: %w", event.Topic, err)
+	}
+	return nil
+}
+
+// ClusterID is the id of the cluster that the brokers belong to.
+func ClusterID(ctx context.Context, brokers []string) (string, error) {
+	is, err := describeTopic(ctx, brokers)
+	if err != nil && !errors.Is(err, ErrNoTopic) {
+		return "", fmt.Errorf("cluster id: %w", err)
+	}
+	return is.cluster, nil
+}
+
+// topicState is what the cluster says of event.Topic now.
+type topicState struct {
+	cluster    string
+	brokers    int    // that are up
+	id         string // a topic that is deleted and made again has another
+	partitions int
+	led        bool // every partition has a leader
+}
+
+// describeTopic asks the first broker that answers. With ErrNoTopic, cluster and brokers are filled in nevertheless.
+//
+// kafka-go speaks Metadata up to version 8, and topic ids came with version 10; hence the request by hand. It is also
+// never an answer out of a cache, which kafka-go's would be.
+func describeTopic(ctx context.Context, brokers []string) (topicState, error) {
+	err := fmt.Errorf("describe topic: %w", ErrNoBrokers)
+	for _, b := range brokers {
+		var is topicState
+		if is, err = describeTopicAt(ctx, b); err == nil || errors.Is(err, ErrNoTopic) {
+			return is, err
+		}
+	}
+	return topicState{}, err
+}
+
+func describeTopicAt(ctx context.Context, broker string) (topicState, error) {
+	req := kmsg.NewPtrMetadataRequest()
+	req.SetVersion(10)
+	t := kmsg.NewMetadataRequestTopic()
+	name := event.Topic
+	t.Topic = &name
+	req.Topics = append(req.Topics, t)
+	res := kmsg.NewPtrMetadataResponse()
+	if err := exchange(ctx, broker, req, res); err != nil {
+		return topicState{}, fmt.Errorf("describe topic at %s: %w", broker, err)
+	}
+	is := topicState{brokers: len(res.Brokers)}
+	if res.ClusterID != nil {
+		is.cluster = *res.ClusterID
+	}
+	if len(res.Topics) != 1 {
+		return is, fmt.Errorf("describe topic at %s: %w", broker, io.ErrUnexpectedEOF)
+	}
+	topic := res.Topics[0]
+	switch code := kafkago.Error(topic.ErrorCode); code {
+	case 0:
+	case kafkago.UnknownTopicOrPartition:
+		return is, fmt.Errorf("%s at %s: %w", event.Topic, broker, ErrNoTopic)
+	default:
+		return is, fmt.Errorf("describe topic at %s: %w", broker, code)
+	}
+	is.id, is.partitions, is.led = uuid.UUID(topic.TopicID).String(), len(topic.Partitions), len(topic.Partitions) > 0
+	for _, p := range topic.Partitions {
+		is.led = is.led && p.Leader >= 0 && p.ErrorCode == 0
+	}
+	return is, nil
+}
+
+// exchange sends one request to a broker on a connection of its own and reads the answer.
+func exchange(ctx context.Context, broker string, req kmsg.Request, res kmsg.Response) error {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	conn, err := dial(ctx, "tcp", broker)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })()
+
+	out := kmsg.NewRequestFormatter(kmsg.FormatterClientID(clientID)).AppendRequest(nil, req, 1)
+	if _, err := conn.Write(out); err != nil {
+		return err
+	}
+	var size [4]byte
+	if _, err := io.ReadFull(conn, size[:]); err != nil {
+		return err
+	}
+	// 4 bytes of correlation id, and in flexible versions a list of tags: empty, hence one byte.
+	header := 4
+	if req.IsFlexible() {
+		header++
+	}
+	n := int(binary.BigEndian.Uint32(size[:]))
+	if n < header || n > 1<<20 {
+		return fmt.Errorf("answer of %d bytes: %w", n, io.ErrUnexpectedEOF)
+	}
+	in := make([]byte, n)
+	if _, err := io.ReadFull(conn, in); err != nil {
+		return err
+	}
+	res.SetVersion(req.GetVersion())
+	return res.ReadFrom(in[header:])
+}

@@ -1,0 +1,226 @@
+package kafkatest
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	kafkago "github.com/segmentio/kafka-go"
+)
+
+const (
+	startTimeout = 90 * time.Second // two cores may be shared by several brokers that start
+	stopTimeout  = 30 * time.Second
+	startTries   = 3
+)
+
+// Broker is an Apache Kafka of one node, broker and controller, in a process of its own that listens on loopback only.
+type Broker struct {
+	t          testing.TB
+	libs, dir  string
+	addr, ctrl string
+	jvm        []string
+	process    *process
+}
+
+// Start runs a fresh Apache Kafka for the test and returns once it answers.
+func Start(t testing.TB) *Broker {
+	t.Helper()
+	if _, err := exec.LookPath("java"); err != nil {
+		missing(t, "no java in PATH")
+	}
+	jars, err := libs()
+	if err != nil {
+		missing(t, "%v", err)
+	}
+	b := &Broker{t: t, libs: jars, dir: t.TempDir(), jvm: []string{"-Xms384m", "-Xmx384m", "-XX:+UseSerialGC"}}
+	if _, bench := t.(*testing.B); !bench {
+		// A broker of a test lives for seconds, in which the second compiler never pays.
+		b.jvm = append(b.jvm, "-XX:TieredStopAtLevel=1")
+	}
+	t.Cleanup(b.Kill)
+	for try := 1; ; try++ {
+		err := b.fresh()
+		if err == nil {
+			return b
+		}
+		b.Kill()
+		// A port that was free may have been taken since.
+		if try == startTries || !errors.Is(err, errExited) {
+			t.Fatalf("start Apache Kafka: %v", err)
+		}
+	}
+}
+
+// Addr implements Cluster.
+func (b *Broker) Addr() string { return b.addr }
+
+// Stop implements Cluster.
+func (b *Broker) Stop() {
+	b.t.Helper()
+	if b.process == nil {
+		return
+	}
+	if !b.process.end(syscall.SIGTERM, stopTimeout) {
+		b.t.Errorf("Apache Kafka did not stop within %s", stopTimeout)
+		b.process.end(syscall.SIGKILL, stopTimeout)
+	}
+	b.process = nil
+}
+
+// Kill ends the broker with SIGKILL.
+func (b *Broker) Kill() {
+	if b.process != nil {
+		b.process.end(syscall.SIGKILL, stopTimeout)
+		b.process = nil
+	}
+}
+
+// Restart implements Cluster.
+func (b *Broker) Restart() {
+	b.t.Helper()
+	b.Stop()
+	if err := b.run(); err != nil {
+		b.t.Fatalf("restart Apache Kafka: %v", err)
+	}
+}
+
+// Wipe implements Cluster.
+func (b *Broker) Wipe() {
+	b.t.Helper()
+	b.Kill()
+	err := b.format()
+	if err == nil {
+		err = b.run()
+	}
+	if err != nil {
+		b.t.Fatalf("wipe Apache Kafka: %v", err)
+	}
+}
+
+func (b *Broker) fresh() error {
+	var err error
+	if b.addr, b.ctrl, err = freePorts(); err != nil {
+		return err
+	}
+	if err := b.format(); err != nil {
+		return err
+	}
+	return b.run()
+}
+
+// freePorts finds two ports by taking them and letting them go.
+func freePorts() (string, string, error) {
+	var addrs [2]string
+	for i := range addrs {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return "", "", err
+		}
+		defer l.Close()
+		addrs[i] = l.Addr().String()
+	}
+	return addrs[0], addrs[1], nil
+}
+
+func (b *Broker) config() string {
+	return strings.Join([]string{
+		"process.roles=broker,controller",
+		"node.id=1",
+		"controller.quorum.bootstrap.servers=" + b.ctrl,
+		"listeners=PLAINTEXT://" + b.addr + ",CONTROLLER://" + b.ctrl,
+		"advertised.listeners=PLAINTEXT://" + b.addr,
+		"inter.broker.listener.name=PLAINTEXT",
+		"controller.listener.names=CONTROLLER",
+		"listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+		"log.dirs=" + filepath.Join(b.dir, "data"),
+		"offsets.topic.replication.factor=1",
+		"offsets.topic.num.partitions=3",
+		"transaction.state.log.replication.factor=1",
+		"transaction.state.log.min.isr=1",
+		"share.coordinator.state.topic.replication.factor=1",
+		"share.coordinator.state.topic.min.isr=1",
+		"group.initial.rebalance.delay.ms=0",
+		"auto.create.topics.enable=false",
+		"",
+	}, "\n")
+}
+
+// format makes the storage of a new cluster, in place of any that is there.
+func (b *Broker) format() error {
+	if err := os.RemoveAll(filepath.Join(b.dir, "data")); err != nil {
+		return err
+	}
+	if err := os.WriteFile(b.properties(), []byte(b.config()), 0o600); err != nil {
+		return err
+	}
+	var id [16]byte
+	rand.Read(id[:])
+	id[0] &= 0x7f // Kafka refuses an id whose text begins with a dash
+	cmd := exec.Command("java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", filepath.Join(b.libs, "*"),
+		"kafka.tools.StorageTool", "format", "--standalone", "-t", base64.RawURLEncoding.EncodeToString(id[:]), "-c", b.properties())
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("format storage: %w\n%s", err, out)
+	}
+	return nil
+}
+
+func (b *Broker) properties() string { return filepath.Join(b.dir, "server.properties") }
+
+func (b *Broker) run() error {
+	args := append(append([]string{}, b.jvm...), "-cp", filepath.Join(b.libs, "*"), "kafka.Kafka", b.properties())
+	p, err := startProcess(filepath.Join(b.dir, "kafka.log"), "java", args...)
+	if err != nil {
+		return err
+	}
+	b.process = p
+	return b.ready(p)
+}
+
+var errExited = errors.New("the process ended")
+
+// ready waits until the broker is registered and answers for itself.
+func (b *Broker) ready(p *process) error {
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 400*time.Millisecond) {
+		err := answers(ctx, b.addr)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-p.done:
+			return fmt.Errorf("%w\n%s", errExited, p.tail())
+		case <-ctx.Done():
+			return fmt.Errorf("no answer within %s: %w\n%s", startTimeout, err, p.tail())
+		case <-time.After(pause):
+		}
+	}
+}
+
+func answers(ctx context.Context, addr string) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	conn, err := kafkago.DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	deadline, _ := ctx.Deadline()
+	conn.SetDeadline(deadline)
+	brokers, err := conn.Brokers()
+	if err == nil && len(brokers) == 0 {
+		err = errors.New("the broker is not registered yet")
+	}
+	return err
+}
