@@ -26,6 +26,7 @@ func (s *Server) routes() http.Handler {
 		_ = s.SetFaults() // no rules are never wrong
 		w.WriteHeader(http.StatusNoContent)
 	})
+	s.pageRoutes(mux)
 	return mux
 }
 

@@ -55,7 +55,8 @@ func TestLogOutlivesTheProcess(t *testing.T) {
 	if s := n.Stats(); s.Taken != 2 || s.States[sandbox.Delivered] != 1 {
 		t.Errorf("%+v", s)
 	}
-	if err := n.Close(); err != nil { // before it was sent
+	r.statuses(t, 1)
+	if err := n.Close(); err != nil { // queued, and not sent yet
 		t.Fatal(err)
 	}
 

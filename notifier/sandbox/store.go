@@ -92,6 +92,13 @@ func (s *store) announce() {
 	}
 }
 
+// touch has the pages drawn again though no text has changed.
+func (s *store) touch() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.announce()
+}
+
 // watch gives a channel that closes at the next change.
 func (s *store) watch() <-chan struct{} {
 	s.mu.Lock()
