@@ -68,10 +68,10 @@ func Appointments(ctx context.Context, tx *sqldb.Tx, ids []string, lock bool) (m
 	if err != nil {
 		return nil, fmt.Errorf("read appointments: %w", err)
 	}
-	found := make(map[string]Appointment, len(rows))
+	found, z := make(map[string]Appointment, len(rows)), zones{}
 	for i := range rows {
 		r := &rows[i]
-		v := r.reservation()
+		v := r.reservation(z)
 		a := Appointment{
 			ReservationID: v.ID, Code: v.Code, Version: v.Version, Status: v.Status, Name: v.Name, Phone: v.Phone,
 			Language: v.Language, StartsAt: v.Slot.StartsAt, TimeZone: v.TimeZone, TagKo: r.TagKo, TagEn: r.TagEn,

@@ -1,19 +1,12 @@
 package booking
 
 import (
-	"context"
 	"fmt"
-	"io"
 	"time"
-
-	"ansim/schema/sqldb"
 )
 
 // Text is a text in both languages.
-type Text struct {
-	Ko string `yaml:"ko"`
-	En string `yaml:"en"`
-}
+type Text struct{ Ko, En string }
 
 // Rule admits the people born within its dates, from its opening to its closing.
 type Rule struct {
@@ -84,12 +77,3 @@ type Programme struct {
 }
 
 // ParseProgramme reads a programme file.
-func ParseProgramme(r io.Reader) (ProgrammeFile, error) { return ProgrammeFile{}, ErrProgrammeFile }
-
-// ApplyProgramme brings the database to what file says.
-func ApplyProgramme(ctx context.Context, db *sqldb.DB, file ProgrammeFile) ([]Change, error) {
-	return nil, ErrBreaksBookings
-}
-
-// ListProgrammes returns all programmes, by id.
-func ListProgrammes(ctx context.Context, db *sqldb.DB) ([]Programme, error) { return nil, nil }

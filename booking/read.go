@@ -11,12 +11,13 @@ import (
 	"ansim/schema/sqldb"
 )
 
-// reservationColumns are read by row; r is reservation, s slot, p programme.
-const reservationColumns = `r.id, r.code, r.programme_id, r.slot_id, r.api_key_id, r.version, r.status, r.identity_hash, r.name,
-	r.birth_date, r.phone, r.language, r.booker_name, r.booker_phone, r.reference, r.created_at, r.updated_at,
-	s.site_id, s.starts_at, p.time_zone`
-
-const reservationTables = ` FROM reservation r JOIN slot s ON s.id = r.slot_id JOIN programme p ON p.id = r.programme_id `
+// The columns that row reads; r is reservation, s slot, p programme.
+const (
+	ownColumns = `r.id, r.code, r.programme_id, r.slot_id, r.api_key_id, r.version, r.status, r.identity_hash, r.name,
+	r.birth_date, r.phone, r.language, r.booker_name, r.booker_phone, r.reference, r.created_at, r.updated_at`
+	reservationColumns = ownColumns + `, s.site_id, s.starts_at, p.time_zone`
+	reservationTables  = ` FROM reservation r JOIN slot s ON s.id = r.slot_id JOIN programme p ON p.id = r.programme_id `
+)
 
 // row is a reservation as it is stored, with what it needs of its slot and programme.
 type row struct {
@@ -42,30 +43,42 @@ type row struct {
 	TimeZone    string     `db:"time_zone"`
 }
 
-func (r *row) reservation() Reservation {
-	loc := location(r.TimeZone)
+func (r *row) reservation(z zones) Reservation {
+	loc := z.location(r.TimeZone)
 	v := Reservation{
 		ID: r.ID, Code: r.Code, Version: r.Version, Status: r.Status, ProgrammeID: r.ProgrammeID,
 		Slot: Slot{ID: r.SlotID, SiteID: r.SiteID, StartsAt: r.StartsAt.In(loc)},
 		Name: personal.Name(r.Name), BirthDate: r.BirthDate, Phone: personal.Phone(r.Phone), Language: r.Language,
 		CreatedAt: r.Created.In(loc), UpdatedAt: r.Updated.In(loc), TimeZone: r.TimeZone,
 	}
-	if r.BookerPhone != nil && r.BookerName != nil {
-		v.Booker = &Person{Name: personal.Name(*r.BookerName), Phone: personal.Phone(*r.BookerPhone)}
-	}
+	v.Booker = r.booker()
 	if r.Reference != nil {
 		v.Reference = *r.Reference
 	}
 	return v
 }
 
+func (r *row) booker() *Person {
+	if r.BookerPhone == nil || r.BookerName == nil {
+		return nil
+	}
+	return &Person{Name: personal.Name(*r.BookerName), Phone: personal.Phone(*r.BookerPhone)}
+}
+
+// zones keeps the zones of one piece of work: LoadLocation reads a file each time.
+type zones map[string]*time.Location
+
 // location is the zone called name, UTC should this machine not know it: a time is then written with another offset, but
 // it is the same instant. Programmes are stored with zones that were known.
-func location(name string) *time.Location {
+func (z zones) location(name string) *time.Location {
+	if loc := z[name]; loc != nil {
+		return loc
+	}
 	loc, err := time.LoadLocation(name)
 	if err != nil {
-		return time.UTC
+		loc = time.UTC
 	}
+	z[name] = loc
 	return loc
 }
 
@@ -87,7 +100,7 @@ func (s *Service) Get(ctx context.Context, client Client, id string) (Reservatio
 	if err != nil {
 		return Reservation{}, fmt.Errorf("read a reservation: %w", err)
 	}
-	return r.reservation(), nil
+	return r.reservation(zones{}), nil
 }
 
 // searchLimit is the most that Search returns: the newest.
@@ -120,9 +133,9 @@ func (s *Service) Search(ctx context.Context, client Client, code, reference str
 	if err != nil {
 		return nil, fmt.Errorf("search reservations: %w", err)
 	}
-	found := make([]Reservation, len(rows))
+	found, z := make([]Reservation, len(rows)), zones{}
 	for i := range rows {
-		found[i] = rows[i].reservation()
+		found[i] = rows[i].reservation(z)
 	}
 	return found, nil
 }

@@ -1,0 +1,200 @@
+package booking
+
+import (
+	"context"
+	"fmt"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+
+	"ansim/schema/sqldb"
+)
+
+func (r *row) person() person { return person{r.ProgrammeID, string(r.Identity)} }
+
+// repeats says whether req asks for what r already is: the same client, slot, person, contact.
+func (r *row) repeats(req *request) bool {
+	b := req.book
+	if r.KeyID != req.call.Client.KeyID || r.SlotID != b.SlotID || r.Name != b.Name.Reveal() || r.BirthDate != b.BirthDate ||
+		r.Phone != b.Phone.Reveal() || r.Language != b.Language {
+		return false
+	}
+	booker := r.booker()
+	return booker == nil && b.Booker == nil || booker != nil && b.Booker != nil && *booker == *b.Booker
+}
+
+// newRow is the reservation that req makes.
+func newRow(req *request, slot *slotState, p *programme, now time.Time) (*row, error) {
+	id, err := uuid.NewV7()
+	if err != nil {
+		return nil, fmt.Errorf("make a reservation id: %w", err)
+	}
+	b := req.book
+	r := &row{
+		ID: id.String(), Code: newCode(), ProgrammeID: p.id, SlotID: slot.ID, KeyID: req.call.Client.KeyID, Version: 1,
+		Status: StatusConfirmed, Identity: req.identity, Name: b.Name.Reveal(), BirthDate: b.BirthDate, Phone: b.Phone.Reveal(),
+		Language: b.Language, Created: sqldb.At(now), Updated: sqldb.At(now),
+		SiteID: slot.SiteID, StartsAt: slot.StartsAt, TimeZone: p.zone,
+	}
+	if b.Booker != nil {
+		name, phone := b.Booker.Name.Reveal(), b.Booker.Phone.Reveal()
+		r.BookerName, r.BookerPhone = &name, &phone
+	}
+	if b.Reference != "" {
+		r.Reference = &b.Reference
+	}
+	return r, nil
+}
+
+// loadTargets reads, unlocked, the reservations that cancellations name or, when replayed, were about.
+func (b *batch) loadTargets(ctx context.Context, stored map[flight]*keyRow) error {
+	b.targets = map[string]*row{}
+	wanted := sqldb.NewRows("wanted", sqldb.Column{Name: "id", Type: sqldb.UUID})
+	for _, req := range b.reqs {
+		if req.book == nil && req.cancelID != "" {
+			wanted.Add(req.cancelID)
+			if k := stored[req.flight()]; k != nil && k.ReservationID != nil && *k.ReservationID != req.cancelID {
+				wanted.Add(*k.ReservationID)
+			}
+		}
+	}
+	if wanted.Len() == 0 {
+		return nil
+	}
+	with, args := b.tx.Source(wanted)
+	var rows []*row
+	if err := b.tx.Select(ctx, &rows, "WITH "+with+" SELECT "+ownColumns+" FROM reservation r WHERE r.id IN (SELECT id FROM wanted)",
+		b.tx.Unplanned(args...)...); err != nil {
+		return fmt.Errorf("read reservations to cancel: %w", err)
+	}
+	for _, r := range rows {
+		b.targets[r.ID] = r
+	}
+	return nil
+}
+
+// lockSlots locks slots in the order of their ids.
+func lockSlots(ctx context.Context, tx *sqldb.Tx, ids map[string]bool) (map[string]*slotState, error) {
+	wanted := sqldb.NewRows("wanted", sqldb.Column{Name: "id", Type: sqldb.Text})
+	for id := range ids {
+		// What a database would not take as text is the id of no slot.
+		if id != "" && len(id) <= maxID && utf8.ValidString(id) && !hasForbidden(id) {
+			wanted.Add(id)
+		}
+	}
+	found := make(map[string]*slotState, wanted.Len())
+	if wanted.Len() == 0 {
+		return found, nil
+	}
+	with, args := tx.Source(wanted)
+	var rows []*slotState
+	if err := tx.Select(ctx, &rows, "WITH "+with+` SELECT id, programme_id, site_id, starts_at, capacity, taken FROM slot
+		WHERE id IN (SELECT id FROM wanted) ORDER BY id`+tx.ForUpdate(), tx.Unplanned(args...)...); err != nil {
+		return nil, fmt.Errorf("lock slots: %w", err)
+	}
+	for _, s := range rows {
+		found[s.ID] = s
+	}
+	return found, nil
+}
+
+// lockActive locks the people's confirmed reservations in the order of their identity hashes.
+func lockActive(ctx context.Context, tx *sqldb.Tx, people map[person]bool) (map[person]*row, error) {
+	found := make(map[person]*row, len(people))
+	if len(people) == 0 {
+		return found, nil
+	}
+	wanted := sqldb.NewRows("wanted", sqldb.Column{Name: "programme_id", Type: sqldb.Text},
+		sqldb.Column{Name: "identity_hash", Type: sqldb.Bytes})
+	for p := range people {
+		wanted.Add(p.programme, []byte(p.identity))
+	}
+	with, args := tx.Source(wanted)
+	var rows []*row
+	if err := tx.Select(ctx, &rows, "WITH "+with+" SELECT "+ownColumns+` FROM reservation r
+		WHERE r.status = 'confirmed' AND (r.programme_id, r.identity_hash) IN (SELECT programme_id, identity_hash FROM wanted)
+		ORDER BY r.identity_hash, r.programme_id`+tx.ForUpdate(), tx.Unplanned(args...)...); err != nil {
+		return nil, fmt.Errorf("lock reservations: %w", err)
+	}
+	for _, r := range rows {
+		found[r.person()] = r
+	}
+	return found, nil
+}
+
+// cancelRows writes cancellations. The rows are locked, so each is still confirmed and of the version before.
+func cancelRows(ctx context.Context, tx *sqldb.Tx, rows []*row) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	src := sqldb.NewRows("gone", sqldb.Column{Name: "id", Type: sqldb.UUID}, sqldb.Column{Name: "version", Type: sqldb.Int},
+		sqldb.Column{Name: "updated_at", Type: sqldb.Timestamp})
+	for _, r := range rows {
+		src.Add(r.ID, r.Version, r.Updated)
+	}
+	with, args := tx.Source(src)
+	n, err := tx.Exec(ctx, "WITH "+with+` UPDATE reservation SET status = 'cancelled', version = gone.version, updated_at = gone.updated_at
+		FROM gone WHERE reservation.id = gone.id AND reservation.status = 'confirmed' AND reservation.version = gone.version - 1`,
+		tx.Unplanned(args...)...)
+	if err != nil {
+		return fmt.Errorf("cancel reservations: %w", err)
+	}
+	if n != int64(len(rows)) {
+		return errRaced
+	}
+	return nil
+}
+
+// insertRows inserts reservations. errRaced when the unique indexes did not take each: the person was booked by another
+// process meanwhile, or, once in an age, the code exists. Both are settled by deciding again, with new codes.
+func insertRows(ctx context.Context, tx *sqldb.Tx, rows []*row) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	col := func(name string, t sqldb.Type) sqldb.Column { return sqldb.Column{Name: name, Type: t} }
+	src := sqldb.NewRows("fresh", col("id", sqldb.UUID), col("code", sqldb.Text), col("programme_id", sqldb.Text),
+		col("slot_id", sqldb.Text), col("api_key_id", sqldb.UUID), col("version", sqldb.Int), col("status", sqldb.Text),
+		col("identity_hash", sqldb.Bytes), col("name", sqldb.Text), col("birth_date", sqldb.Text), col("phone", sqldb.Text),
+		col("language", sqldb.Text), col("booker_name", sqldb.Text), col("booker_phone", sqldb.Text),
+		col("reference", sqldb.Text), col("created_at", sqldb.Timestamp), col("updated_at", sqldb.Timestamp))
+	for _, r := range rows {
+		src.Add(r.ID, r.Code, r.ProgrammeID, r.SlotID, r.KeyID, r.Version, r.Status, r.Identity, r.Name, r.BirthDate, r.Phone,
+			r.Language, r.BookerName, r.BookerPhone, r.Reference, r.Created, r.Updated)
+	}
+	const columns = `id, code, programme_id, slot_id, api_key_id, version, status, identity_hash, name, birth_date, phone,
+		language, booker_name, booker_phone, reference, created_at, updated_at`
+	with, args := tx.Source(src)
+	var taken []string
+	if err := tx.Select(ctx, &taken, "WITH "+with+" INSERT INTO reservation ("+columns+") SELECT "+columns+
+		" FROM fresh WHERE true ORDER BY identity_hash, programme_id ON CONFLICT DO NOTHING RETURNING id", args...); err != nil {
+		return fmt.Errorf("insert reservations: %w", err)
+	}
+	if len(taken) != len(rows) {
+		return errRaced
+	}
+	return nil
+}
+
+// moveTaken raises and lowers taken by what the batch inserted and cancelled. The table's CHECK has the last word.
+func moveTaken(ctx context.Context, tx *sqldb.Tx, slots map[string]*slotState) error {
+	src := sqldb.NewRows("moved", sqldb.Column{Name: "id", Type: sqldb.Text}, sqldb.Column{Name: "change", Type: sqldb.Int})
+	for _, s := range slots {
+		if s.change != 0 {
+			src.Add(s.ID, s.change)
+		}
+	}
+	if src.Len() == 0 {
+		return nil
+	}
+	with, args := tx.Source(src)
+	n, err := tx.Exec(ctx, "WITH "+with+" UPDATE slot SET taken = slot.taken + moved.change FROM moved WHERE slot.id = moved.id",
+		tx.Unplanned(args...)...)
+	if err != nil {
+		return fmt.Errorf("claim places: %w", err)
+	}
+	if n != int64(src.Len()) {
+		return errRaced
+	}
+	return nil
+}
