@@ -71,17 +71,14 @@ type view struct {
 	Bad     int // texts that ended without arriving
 	Phones  []phoneView
 	Hidden  bool // there may be more phones than are shown
-	Shown   int
 	Rules   []ruleView
 	Presets []presetView
-	Now     string
 }
 
 type phoneView struct {
 	Key    string
 	Rev    int
 	Number string
-	Spoken string // the number in a way that is read aloud digit by digit
 	Texts  []textView
 	Older  string
 }
@@ -92,7 +89,6 @@ type textView struct {
 	Body   string
 	Clock  string
 	ISO    string
-	From   string
 	State  string // the class of its look
 	Label  string
 	Reason string
@@ -126,7 +122,7 @@ func (p *pages) render(w http.ResponseWriter, r *http.Request, name string) {
 func (p *pages) view(r *http.Request) view {
 	t := wordsFor(r)
 	query := digitsOf(r.URL.Query().Get("q"))
-	v := view{T: t, Lang: t.Lang, Query: query, Stats: p.s.Stats(), Now: p.s.opts.Now().In(seoul).Format("15:04")}
+	v := view{T: t, Lang: t.Lang, Query: query, Stats: p.s.Stats()}
 	v.Arrived = v.Stats.States[Delivered]
 	v.Way = v.Stats.States[Accepted] + v.Stats.States[Queued] + v.Stats.States[Sent]
 	v.Bad = v.Stats.States[Undelivered] + v.Stats.States[Failed]
@@ -134,7 +130,7 @@ func (p *pages) view(r *http.Request) view {
 	for _, snap := range p.s.store.newest(strings.TrimPrefix(query, "0"), phonesShown, textsShown) {
 		v.Phones = append(v.Phones, phoneOf(snap, t, today))
 	}
-	v.Shown, v.Hidden = len(v.Phones), v.Stats.Phones > len(v.Phones) && len(v.Phones) == phonesShown
+	v.Hidden = v.Stats.Phones > len(v.Phones) && len(v.Phones) == phonesShown
 	for _, st := range p.s.Faults() {
 		v.Rules = append(v.Rules, ruleOf(st, t))
 	}
@@ -146,7 +142,6 @@ func (p *pages) view(r *http.Request) view {
 
 func phoneOf(snap phoneSnapshot, t words, today string) phoneView {
 	p := phoneView{Key: strings.TrimPrefix(snap.number, "+"), Rev: snap.rev, Number: localNumber(snap.number)}
-	p.Spoken = strings.Join(strings.Split(strings.ReplaceAll(p.Number, "-", ""), ""), " ")
 	if snap.older > 0 {
 		p.Older = fmt.Sprintf(t.Older, snap.older)
 	}
@@ -158,7 +153,7 @@ func phoneOf(snap phoneSnapshot, t words, today string) phoneView {
 
 func textOf(m Message, t words, today string) textView {
 	at := m.At.In(seoul)
-	v := textView{SID: m.SID, Body: m.Body, Clock: at.Format("15:04:05"), ISO: at.Format(time.RFC3339), From: localNumber(m.From)}
+	v := textView{SID: m.SID, Body: m.Body, Clock: at.Format("15:04:05"), ISO: at.Format(time.RFC3339)}
 	if at.Format(time.DateOnly) != today {
 		v.Clock = at.Format("1/2 15:04")
 	}

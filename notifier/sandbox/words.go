@@ -8,8 +8,8 @@ type words struct {
 	Search, SearchHint, Find, All, Refresh, Live string
 	Empty, EmptyHint, NoMatch, Older, Hidden     string
 	Faults, FaultsHint, Count, One, Ten, Endless string
-	Active, Clear, Fired, FiredOf, Quiet, Same   string
-	Violation, Magic, MagicHint, From, Messages  string
+	Active, Clear, Fired, FiredOf, Same          string
+	Violation, Magic, MagicHint                  string
 }
 
 func (t words) pick(ko, en string) string {
@@ -29,9 +29,9 @@ var korean = words{
 	Hidden: "가장 최근 전화기만 보여요. 나머지는 번호로 찾을 수 있어요.",
 	Faults: "일부러 고장 내기", FaultsHint: "통신망은 가끔 이래요. 눌러 보고 예약한 사람이 어떤 문자를 받는지 보세요.",
 	Count: "몇 통에", One: "다음 1통", Ten: "다음 10통", Endless: "멈출 때까지",
-	Active: "지금 켜진 고장", Clear: "모두 끄기", Fired: "%d번", FiredOf: "%d / %d번", Quiet: "모두 정상이에요.", Same: "같은 문자가 두 번",
+	Active: "지금 켜진 고장", Clear: "모두 끄기", Fired: "%d번", FiredOf: "%d / %d번", Same: "같은 문자가 두 번",
 	Violation: "보내면 안 되는 Idempotency-Key가 요청에 있었어요.", Magic: "마법 번호",
-	MagicHint: "이 번호들은 늘 정해진 대로 끝나요.", From: "보낸 번호", Messages: "문자",
+	MagicHint: "이 번호들은 늘 정해진 대로 끝나요.",
 }
 
 var english = words{
@@ -44,7 +44,7 @@ var english = words{
 	Hidden: "Only the most recent phones are shown. Find the others by number.",
 	Faults: "Break it on purpose", FaultsHint: "Networks do this sometimes. Press one, and see what the person who booked gets.",
 	Count: "For how many", One: "the next 1", Ten: "the next 10", Endless: "until stopped",
-	Active: "Faults that are on", Clear: "Turn all off", Fired: "%d times", FiredOf: "%d of %d", Quiet: "All is well.", Same: "same text twice",
+	Active: "Faults that are on", Clear: "Turn all off", Fired: "%d times", FiredOf: "%d of %d", Same: "same text twice",
 	Violation: "Requests carried an Idempotency-Key, which must never be sent.", Magic: "Magic numbers",
-	MagicHint: "These numbers always end the same way.", From: "from", Messages: "Texts",
+	MagicHint: "These numbers always end the same way.",
 }
