@@ -1,0 +1,246 @@
+package notifier_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"ansim/notifier"
+	"ansim/notifier/sandbox"
+	"ansim/notifier/twilio"
+	"ansim/outbox"
+	"ansim/outbox/kafka"
+	"ansim/schema/event"
+	"ansim/schema/personal"
+	"ansim/schema/sqldb"
+)
+
+// patience is how long a test waits for what must come; nothing is decided by its length.
+const patience = 30 * time.Second
+
+// quick are the times of a pipeline whose tests need not wait for minutes.
+var quick = notifier.Policy{
+	Lease: 2 * time.Second, Deadline: 300 * time.Millisecond,
+	Looks:      []time.Duration{20 * time.Millisecond, 60 * time.Millisecond, 120 * time.Millisecond, 200 * time.Millisecond},
+	FirstPause: 10 * time.Millisecond, LongestPause: 50 * time.Millisecond, ConfigurationPause: 50 * time.Millisecond,
+	SweepEvery: -1,
+}
+
+// rig is a notifier between a source of events that the test holds and a phone network.
+type rig struct {
+	t      *testing.T
+	db     *sqldb.DB
+	phones *sandbox.Server
+	api    *httptest.Server // the phone network's
+	back   *httptest.Server // our callback endpoint
+	rec    *notifier.Recorder
+	source *source
+	policy notifier.Policy
+
+	mu   sync.Mutex
+	book map[string]notifier.Appointment
+}
+
+// source hands out what the test puts in, and keeps what was committed.
+type source struct {
+	records   chan kafka.Record
+	mu        sync.Mutex
+	committed int
+}
+
+func (s *source) Fetch(ctx context.Context, limit int) ([]kafka.Record, error) {
+	var out []kafka.Record
+	select {
+	case r := <-s.records:
+		out = append(out, r)
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	for len(out) < limit {
+		select {
+		case r := <-s.records:
+			out = append(out, r)
+		default:
+			return out, nil
+		}
+	}
+	return out, nil
+}
+
+func (s *source) Commit(_ context.Context, rs []kafka.Record) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.committed += len(rs)
+	return nil
+}
+
+func (s *source) commits() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.committed
+}
+
+func newRig(t *testing.T, db *sqldb.DB, policy notifier.Policy) *rig {
+	t.Helper()
+	r := &rig{t: t, db: db, policy: policy, book: map[string]notifier.Appointment{}, source: &source{records: make(chan kafka.Record, 10000)}}
+	log := slog.New(slog.NewTextHandler(t.Output(), nil))
+	var err error
+	r.phones, err = sandbox.New(sandbox.Options{SentAfter: [2]time.Duration{0, time.Millisecond},
+		DeliveredAfter: [2]time.Duration{time.Millisecond, 2 * time.Millisecond}, CallbackRetries: []time.Duration{50 * time.Millisecond}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.api = httptest.NewServer(r.phones)
+	r.rec = notifier.NewRecorder(db, policy, notifier.NewMetrics(prometheus.NewRegistry()), log)
+	var callback http.Handler
+	r.back = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { callback.ServeHTTP(w, req) }))
+	callback, err = twilio.NewCallback(twilio.CallbackOptions{AccountSID: r.phones.AccountSID(), Tokens: []string{r.phones.AuthToken()},
+		PublicURL: r.back.URL, Log: log, Receive: func(ctx context.Context, rc twilio.Receipt) error {
+			err := r.rec.Receive(ctx, notifier.Receipt{Token: rc.Token, SID: rc.SID, Status: rc.Status, ErrorCode: rc.ErrorCode})
+			if errors.Is(err, notifier.ErrUnknownAttempt) {
+				return twilio.ErrUnknownAttempt
+			}
+			return err
+		}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		r.api.CloseClientConnections()
+		r.api.Close()
+		_ = r.phones.Close()
+		r.back.Close()
+		r.rec.Stop()
+	})
+	return r
+}
+
+// start runs a notifier until the test ends.
+func (r *rig) start() *notifier.Notifier {
+	r.t.Helper()
+	log := slog.New(slog.NewTextHandler(r.t.Output(), nil))
+	provider, err := twilio.New(twilio.Options{AccountSID: r.phones.AccountSID(), AuthToken: r.phones.AuthToken(),
+		From: "+15005550006", BaseURL: r.api.URL, PublicURL: r.back.URL, Log: log})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	n := notifier.Start(notifier.Options{DB: r.db, Source: r.source, Directory: r.directory, Provider: provider, Recorder: r.rec,
+		Policy: r.policy, Metrics: notifier.NewMetrics(prometheus.NewRegistry()), Log: log})
+	r.t.Cleanup(n.Stop)
+	return n
+}
+
+func (r *rig) directory(_ context.Context, _ *sqldb.Tx, ids []string, _ bool) (map[string]notifier.Appointment, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	out := map[string]notifier.Appointment{}
+	for _, id := range ids {
+		if a, ok := r.book[id]; ok {
+			out[id] = a
+		}
+	}
+	return out, nil
+}
+
+// reservation makes one that the directory knows; i chooses its number and code.
+func (r *rig) reservation(i int) string {
+	id := uuid.Must(uuid.NewV7()).String()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.book[id] = notifier.Appointment{ReservationID: id, Code: fmt.Sprintf("K7Q29%05d", i), Version: 1, Status: "confirmed", Name: "홍길동",
+		Phone: personal.Phone(fmt.Sprintf("+8210%08d", 12340000+i)), Language: "ko", StartsAt: time.Now().Add(72 * time.Hour),
+		TimeZone: "Asia/Seoul", TagKo: "백신예약", TagEn: "Vaccine", SiteKo: "강남구보건소", SiteEn: "Gangnam Health Center"}
+	return id
+}
+
+// cancel cancels it: the directory says so, and the event is returned.
+func (r *rig) cancel(id string) event.Event {
+	r.mu.Lock()
+	a := r.book[id]
+	a.Version, a.Status = a.Version+1, "cancelled"
+	r.book[id] = a
+	r.mu.Unlock()
+	return r.event(id, event.Cancelled, a.Version)
+}
+
+func (r *rig) event(id string, typ event.Type, version int, to ...event.Recipient) event.Event {
+	if len(to) == 0 {
+		to = []event.Recipient{event.Resident}
+	}
+	return event.Event{ID: uuid.Must(uuid.NewV7()).String(), Type: typ, ReservationID: id, Version: version, Recipients: to, Time: time.Now()}
+}
+
+// deliver hands events to the intake as Kafka does.
+func (r *rig) deliver(events ...event.Event) {
+	for i, e := range events {
+		h, b, err := event.Encode(e)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		r.source.records <- kafka.Record{Topic: event.Topic, Offset: int64(i), Headers: h, Body: b}
+	}
+}
+
+// insertOutbox commits events as booking does, without Kafka.
+func (r *rig) insertOutbox(events ...event.Event) {
+	r.t.Helper()
+	err := r.db.Write(r.t.Context(), func(ctx context.Context, tx *sqldb.Tx) error { return outbox.Append(ctx, tx, events) })
+	if err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// texts reads what is known of a reservation's texts.
+func (r *rig) texts(id string) []notifier.TextStatus {
+	r.t.Helper()
+	found, err := notifier.Texts(r.t.Context(), r.db, []string{id})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return found[id]
+}
+
+// until waits for cond; what it waits for comes from other goroutines through the database.
+func (r *rig) until(what string, cond func() bool) {
+	r.t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	end := time.NewTimer(patience)
+	defer end.Stop()
+	for !cond() {
+		select {
+		case <-tick.C:
+		case <-end.C:
+			r.t.Fatalf("waited %s in vain until %s", patience, what)
+		}
+	}
+}
+
+// untilState waits until the newest text of each reservation is in the state.
+func (r *rig) untilState(s notifier.State, ids ...string) {
+	r.t.Helper()
+	r.until("texts are "+string(s), func() bool {
+		found, err := notifier.Texts(r.t.Context(), r.db, ids)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		for _, id := range ids {
+			if list := found[id]; len(list) == 0 || list[len(list)-1].State != s {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// taken counts the network's texts that hold each reservation's code.
+func (r *rig) taken() int { return len(r.phones.Texts()) }
