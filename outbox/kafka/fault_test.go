@@ -1,6 +1,8 @@
 package kafka_test
 
 import (
+	"context"
+	"errors"
 	"testing"
 
 	kafkago "github.com/segmentio/kafka-go"
@@ -199,15 +201,16 @@ func offsets(t testing.TB, addr string) []kafkago.OffsetCommit {
 // setOffsets commits as a tool does, from outside the group, which must be empty.
 func setOffsets(t testing.TB, addr string, offsets []kafkago.OffsetCommit) {
 	t.Helper()
-	res, err := client(addr).OffsetCommit(within(t, patience), &kafkago.OffsetCommitRequest{
-		GroupID: kafka.DefaultGroup, GenerationID: -1, Topics: map[string][]kafkago.OffsetCommit{event.Topic: offsets},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, p := range res.Topics[event.Topic] {
-		if p.Error != nil {
-			t.Fatal(p.Error)
+	eventually(t, func(ctx context.Context) error {
+		res, err := client(addr).OffsetCommit(ctx, &kafkago.OffsetCommitRequest{
+			GroupID: kafka.DefaultGroup, GenerationID: -1, Topics: map[string][]kafkago.OffsetCommit{event.Topic: offsets},
+		})
+		if err != nil {
+			return err
 		}
-	}
+		for _, p := range res.Topics[event.Topic] {
+			err = errors.Join(err, p.Error)
+		}
+		return err
+	})
 }

@@ -148,6 +148,23 @@ func (r *reading) read(t testing.TB, c *kafka.Consumer, events []event.Event) {
 	}
 }
 
+// eventually repeats what a broker that has only just come up refuses for a moment.
+func eventually(t testing.TB, do func(context.Context) error) {
+	t.Helper()
+	ctx := within(t, patience)
+	for {
+		err := do(ctx)
+		if err == nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatal(err)
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
 func client(addr string) *kafkago.Client {
 	return &kafkago.Client{Addr: kafkago.TCP(addr), Timeout: 10 * time.Second, Transport: &kafkago.Transport{}}
 }

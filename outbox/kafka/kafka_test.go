@@ -58,21 +58,38 @@ func TestPublishAndConsume(t *testing.T) {
 	})
 }
 
-// A key's partition is the one that Java's producer would choose.
+// A key's partition is the one that Java's producer chooses.
 func TestPartitionIsMurmur2(t *testing.T) {
 	t.Parallel()
 	addr := kafkatest.Embedded(t)
 	ensure(t, addr)
-	e := story(1, 1)
-	e[0].ReservationID = "0198f3c0-0000-7000-8000-000000000001"
-	publish(t, publisher(t, addr), e)
-	records, err := consumer(t, addr).Fetch(within(t, patience), 1)
-	if err != nil {
-		t.Fatal(err)
+	// Computed with Utils.toPositive(Utils.murmur2(key)) % 12 of org.apache.kafka.common.utils.
+	want := map[string]int{
+		"0198f3c0-0000-7000-8000-000000000001": 0,
+		"0198f3c0-0000-7000-8000-000000000003": 6,
+		"0198f3c0-0000-7000-8000-000000000005": 4,
 	}
-	// Computed with org.apache.kafka.common.utils.Utils.toPositive(Utils.murmur2(key)) % 12.
-	if want := 0; records[0].Partition != want {
-		t.Errorf("partition %d, want %d", records[0].Partition, want)
+	events := story(len(want), len(want))
+	i := 0
+	for id := range want {
+		events[i].ReservationID = id
+		i++
+	}
+	publish(t, publisher(t, addr), events)
+	c, got := consumer(t, addr), map[string]int{}
+	for len(got) < len(want) {
+		records, err := c.Fetch(within(t, patience), 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, err := event.Decode(records[0].Headers, records[0].Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got[e.ReservationID] = records[0].Partition
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("partitions (-want +got):\n%s", diff)
 	}
 }
 
@@ -112,16 +129,19 @@ func TestUnreadableRecord(t *testing.T) {
 	t.Parallel()
 	kafkatest.Each(t, func(t *testing.T, addr string) {
 		ensure(t, addr)
-		_, err := client(addr).Produce(within(t, patience), &kafkago.ProduceRequest{
-			Topic: event.Topic, RequiredAcks: kafkago.RequireAll,
-			Records: kafkago.NewRecordReader(
-				kafkago.Record{Value: kafkago.NewBytes([]byte("\x00not json"))},
-				kafkago.Record{Key: kafkago.NewBytes([]byte("k")), Headers: []kafkago.Header{{Key: "ce_type", Value: nil}}},
-			),
+		eventually(t, func(ctx context.Context) error {
+			res, err := client(addr).Produce(ctx, &kafkago.ProduceRequest{
+				Topic: event.Topic, RequiredAcks: kafkago.RequireAll,
+				Records: kafkago.NewRecordReader(
+					kafkago.Record{Value: kafkago.NewBytes([]byte("\x00not json"))},
+					kafkago.Record{Key: kafkago.NewBytes([]byte("k")), Headers: []kafkago.Header{{Key: "ce_type"}}},
+				),
+			})
+			if err != nil {
+				return err
+			}
+			return res.Error
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
 		c := consumer(t, addr)
 		var got []kafka.Record
 		for len(got) < 2 {

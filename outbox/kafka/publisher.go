@@ -74,6 +74,9 @@ func (p *Publisher) Publish(ctx context.Context, events []event.Event) error {
 			err = errors.Join(err, made)
 		}
 	}
+	if cancelled := ctx.Err(); err != nil && cancelled != nil && !errors.Is(err, cancelled) {
+		err = errors.Join(cancelled, err) // kafka-go may tell what it knew before, or that the connection is gone
+	}
 	if err != nil {
 		return fmt.Errorf("%w: %d events: %w", outbox.ErrNotPublished, len(events), err)
 	}
