@@ -273,7 +273,7 @@ func (s *Server) Faults() []RuleState { return s.faults.states() }
 func (s *Server) Violations() []Violation { return s.viols.list() }
 
 // Close ends requests that hang and callbacks that wait, and closes the log. It may be called more than once.
-// Stop the http.Server in front of it afterwards or before; both orders are safe.
+// Do it before http.Server.Shutdown, which would otherwise wait for hanging requests and for pages that follow the network.
 func (s *Server) Close() error {
 	var err error
 	s.once.Do(func() {
