@@ -18,6 +18,8 @@ type Options struct {
 	MaxBatch  int          // most requests in one transaction; default 256
 	Queue     int          // most requests waiting, beyond them ErrOverloaded; default 4096
 	Committed func()       // called after each commit that appended to the outbox, to wake the relay; may be nil
+
+	began func() // tests: a batch has been taken up
 }
 
 const (
@@ -72,6 +74,9 @@ func NewService(db *sqldb.DB, ids *Identities, opts Options) *Service {
 	}
 	if opts.Committed == nil {
 		opts.Committed = func() {}
+	}
+	if opts.began == nil {
+		opts.began = func() {}
 	}
 	s := &Service{db: db, ids: ids, opts: opts, free: freeSlots{}, flying: map[flight]chan struct{}{}}
 	s.writer = sqldb.NewBatcher(opts.MaxBatch, opts.Queue, s.run)
@@ -170,6 +175,7 @@ func (s *Service) run(ctx context.Context, reqs []*request) ([]answer, error) {
 			r.landed()
 		}
 	}()
+	s.opts.began()
 	ctx, cancel := context.WithTimeout(ctx, batchTime)
 	defer cancel()
 	answers, err := s.commit(ctx, reqs)
