@@ -55,7 +55,7 @@ func Start(opts Options) *Notifier {
 	rec := &reconciler{db: opts.DB, directory: opts.Directory, provider: opts.Provider, recorder: opts.Recorder,
 		policy: opts.Policy, metrics: opts.Metrics, log: opts.Log, wake: n.Wake}
 	n.done.Go(func() {
-		every(ctx, reconcileEvery, opts.Log, "reconcile", func() (bool, error) {
+		every(ctx, opts.Policy.LookEvery, opts.Log, "reconcile", func() (bool, error) {
 			handled, err := rec.round(ctx)
 			return handled >= lookClaim, err
 		})

@@ -31,6 +31,8 @@ type Policy struct {
 	SweepAfter time.Duration
 	// SweepEvery is the time between sweeps. Default 5 s; negative: no sweeper.
 	SweepEvery time.Duration
+	// LookEvery is the time between rounds of the reconciler when nothing is due. Default 500 ms.
+	LookEvery time.Duration
 }
 
 // leaseMargin is the time between the end of a request and the end of its lease, for recording what it showed.
@@ -62,6 +64,7 @@ func (p Policy) withDefaults() Policy {
 	set(&p.LongestPause, 5*time.Minute)
 	set(&p.SweepAfter, 30*time.Second)
 	set(&p.SweepEvery, 5*time.Second)
+	set(&p.LookEvery, 500*time.Millisecond)
 	p.Deadline = min(p.Deadline, max(p.Lease-leaseMargin, p.Lease/2))
 	return p
 }

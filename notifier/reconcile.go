@@ -24,8 +24,6 @@ const (
 	// lookers is how many numbers are looked up at once, and lookClaim how many are claimed for that.
 	lookers   = 8
 	lookClaim = 100
-	// reconcileEvery is the time between rounds when nothing is due.
-	reconcileEvery = 500 * time.Millisecond
 )
 
 // reconciler finds out what became of texts whose answer was lost.

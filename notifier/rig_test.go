@@ -32,7 +32,7 @@ var quick = notifier.Policy{
 	Lease: 2 * time.Second, Deadline: 300 * time.Millisecond,
 	Looks:      []time.Duration{20 * time.Millisecond, 60 * time.Millisecond, 120 * time.Millisecond, 200 * time.Millisecond},
 	FirstPause: 10 * time.Millisecond, LongestPause: 50 * time.Millisecond, ConfigurationPause: 50 * time.Millisecond,
-	SweepEvery: -1,
+	SweepEvery: -1, LookEvery: 5 * time.Millisecond,
 }
 
 // rig is a notifier between a source of events that the test holds and a phone network.
