@@ -20,8 +20,8 @@ const DefaultGroup = "ansim-notifier"
 const (
 	maxWait           = 250 * time.Millisecond // a fetch with nothing to give answers after this
 	heartbeat         = 2 * time.Second
-	sessionTimeout    = 8 * time.Second // a consumer that was killed holds its partitions for this long
-	rebalanceTimeout  = 10 * time.Second
+	sessionTimeout    = 6 * time.Second // a consumer that was killed holds its partitions for this long; brokers allow no less
+	rebalanceTimeout  = 3 * time.Second // the others wait this long for one that does not rejoin, such as our former self after a broker's restart
 	joinBackoff       = time.Second
 	watchTopic        = 2 * time.Second
 	gather            = time.Millisecond // how long a batch waits for company after its first record
