@@ -1,0 +1,53 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"ansim/cmd/app"
+)
+
+type serveCmd struct {
+	databaseFlags
+	Roles     []app.Role      `default:"api,relay,notifier" help:"Which parts this process takes: api, relay, notifier."`
+	Addr      string          `env:"ANSIM_ADDR" default:"127.0.0.1:8080" help:"Where to listen ($ANSIM_ADDR)."`
+	PublicURL string          `env:"ANSIM_PUBLIC_URL" placeholder:"URL" help:"How the outside reaches this service, for callbacks and links; by default the listener's address ($ANSIM_PUBLIC_URL)."`
+	Kafka     string          `name:"kafka-brokers" env:"ANSIM_KAFKA_BROKERS" default:"embedded" help:"host:port,… or embedded ($ANSIM_KAFKA_BROKERS)."`
+	Migrate   string          `env:"ANSIM_MIGRATE" default:"on" enum:"on,off" help:"Whether to bring the database up to this program at start: on or off ($ANSIM_MIGRATE)."`
+	Reconcile []time.Duration `env:"ANSIM_RECONCILE" default:"5s,15s,60s,180s" help:"When an unknown outcome is looked up; the last is the deadline ($ANSIM_RECONCILE)."`
+
+	// Secrets come from the environment alone: a command line is seen by every user of the machine.
+	Secret  string `hidden:"" env:"ANSIM_SECRET"`
+	SID     string `hidden:"" env:"TWILIO_ACCOUNT_SID"`
+	Token   string `hidden:"" env:"TWILIO_AUTH_TOKEN"`
+	Token2  string `hidden:"" env:"TWILIO_AUTH_TOKEN_PREVIOUS"`
+	From    string `hidden:"" env:"ANSIM_TWILIO_FROM"`
+	BaseURL string `hidden:"" env:"ANSIM_TWILIO_BASE_URL"`
+}
+
+func (c *serveCmd) Help() string {
+	return "Needs in the environment: ANSIM_SECRET (32 bytes in hex; `openssl rand -hex 32`), and for the roles api and " +
+		"notifier TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN, ANSIM_TWILIO_FROM. Optional: TWILIO_AUTH_TOKEN_PREVIOUS (during a " +
+		"rotation), ANSIM_TWILIO_BASE_URL (a sandbox).\n\nSeveral processes may share a PostgreSQL database, with all or some of the roles."
+}
+
+func (c *serveCmd) Run(e *env) error {
+	for i, d := range c.Reconcile {
+		if d <= 0 || (i > 0 && d <= c.Reconcile[i-1]) {
+			return fmt.Errorf("%w: ANSIM_RECONCILE must be rising durations like 5s,15s,60s,180s", app.ErrUsage)
+		}
+	}
+	a, err := app.New(e.ctx, app.Config{
+		DatabaseURL: c.DatabaseURL, Kafka: c.Kafka, Data: c.Data, Addr: c.Addr, PublicURL: c.PublicURL, Secret: c.Secret,
+		Migrate: c.Migrate == "on", Roles: c.Roles, Reconcile: c.Reconcile,
+		Twilio: app.Twilio{AccountSID: c.SID, AuthToken: c.Token, AuthTokenPrevious: c.Token2, From: c.From, BaseURL: c.BaseURL},
+	}, e.log)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(e.stdout, "ansim serves at", a.URL())
+	<-e.ctx.Done()
+	e.log.Info("stopping")
+	a.Stop()
+	return nil
+}

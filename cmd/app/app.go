@@ -1,0 +1,315 @@
+// Package app puts ansim's parts together into a running process, in a straight line, and takes them apart in reverse.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gofrs/flock"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"ansim/booking"
+	"ansim/notifier"
+	"ansim/notifier/twilio"
+	"ansim/outbox"
+	"ansim/outbox/kafka"
+	"ansim/outbox/kafka/embedded"
+	"ansim/schema"
+	"ansim/schema/sqldb"
+)
+
+// shutdown is how long a stop may take in all.
+const shutdown = 15 * time.Second
+
+// App is a running process. Its parts start in New and end in Stop.
+type App struct {
+	cfg      Config
+	log      *slog.Logger
+	registry *prometheus.Registry
+	listener net.Listener
+	public   string
+
+	db       *sqldb.DB
+	brokers  []string
+	service  *booking.Service
+	relay    *outbox.Relay
+	recorder *notifier.Recorder
+	notifier *notifier.Notifier
+	health   *health
+
+	cleanups []cleanup
+	stopOnce sync.Once
+}
+
+type cleanup struct {
+	name string
+	do   func(context.Context) error
+}
+
+// New starts a process. On an error everything that had started is stopped again. A broker or a provider that is away is
+// no error: the process starts, says so, and goes on when they are back.
+func New(ctx context.Context, cfg Config, log *slog.Logger) (_ *App, err error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	a := &App{cfg: cfg, log: log, registry: prometheus.NewRegistry()}
+	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	defer func() {
+		if err != nil {
+			a.Stop()
+		}
+	}()
+	for _, step := range []func(context.Context) error{
+		a.lock, a.listen, a.openDatabase, a.startBroker, a.startNotifier, a.startRelay, a.startAPI, a.serve,
+	} {
+		if err := step(ctx); err != nil {
+			return nil, err
+		}
+	}
+	log.Info("ansim is up", "url", a.public, "roles", cfg.Roles, "database", a.db.Dialect())
+	return a, nil
+}
+
+// URL is where the process answers, as people outside see it.
+func (a *App) URL() string { return a.public }
+
+// DB is the process's database.
+func (a *App) DB() *sqldb.DB { return a.db }
+
+// Stop ends the process: it takes nothing new, finishes what was taken, and returns within 15 s. It may be called twice.
+func (a *App) Stop() {
+	a.stopOnce.Do(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), shutdown)
+		defer cancel()
+		for i := len(a.cleanups) - 1; i >= 0; i-- {
+			c := a.cleanups[i]
+			if err := c.do(ctx); err != nil {
+				a.log.Warn("a part did not end cleanly", "part", c.name, "error", err)
+			}
+		}
+	})
+}
+
+func (a *App) onStop(name string, do func(context.Context) error) {
+	a.cleanups = append(a.cleanups, cleanup{name, do})
+}
+
+// lock keeps a second process off an embedded database or broker.
+func (a *App) lock(context.Context) error {
+	if !a.cfg.embedded() {
+		return nil
+	}
+	if err := os.MkdirAll(a.cfg.Data, 0o700); err != nil {
+		return fmt.Errorf("make the data folder: %w", err)
+	}
+	f := flock.New(filepath.Join(a.cfg.Data, "serve.lock"))
+	ok, err := f.TryLock()
+	if err != nil {
+		return fmt.Errorf("lock the data folder: %w", err)
+	}
+	if !ok {
+		return fmt.Errorf("%w: another ansim serves from %s; SQLite and the embedded broker are for one process "+
+			"(use PostgreSQL and Kafka for several)", ErrUsage, a.cfg.Data)
+	}
+	a.onStop("lock file", func(context.Context) error { return f.Close() })
+	return nil
+}
+
+func (a *App) listen(ctx context.Context) (err error) {
+	if a.listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", a.cfg.Addr); err != nil {
+		return fmt.Errorf("listen on %s: %w", a.cfg.Addr, err)
+	}
+	// Serving closes it; this is for a start that fails before.
+	a.onStop("listener", func(context.Context) error { _ = a.listener.Close(); return nil })
+	if a.public = strings.TrimSuffix(a.cfg.PublicURL, "/"); a.public == "" {
+		a.public = "http://" + a.listener.Addr().String()
+	}
+	return nil
+}
+
+func (a *App) openDatabase(ctx context.Context) (err error) {
+	if a.db, err = sqldb.Open(ctx, a.cfg.Database(), sqldb.Options{}); err != nil {
+		return err
+	}
+	a.onStop("database", func(context.Context) error { return a.db.Close() })
+	if a.cfg.Migrate {
+		done, err := schema.Migrate(ctx, a.db, false)
+		if err != nil {
+			return err
+		}
+		for _, m := range done {
+			a.log.Info("migrated", "migration", m)
+		}
+	}
+	return schema.Check(ctx, a.db)
+}
+
+func (a *App) startBroker(context.Context) error {
+	if a.cfg.Kafka != Embedded {
+		brokers, err := kafka.ParseBrokers(a.cfg.Kafka)
+		a.brokers = brokers
+		if err != nil {
+			return fmt.Errorf("%w: ANSIM_KAFKA_BROKERS: %w", ErrUsage, err)
+		}
+		return nil
+	}
+	b, err := embedded.Start(filepath.Join(a.cfg.Data, "broker"), a.log)
+	if err != nil {
+		return fmt.Errorf("start the embedded broker: %w", err)
+	}
+	a.onStop("embedded broker", func(context.Context) error { return b.Close() })
+	a.brokers = []string{b.Addr()}
+	return nil
+}
+
+func (a *App) startNotifier(context.Context) error {
+	if !a.cfg.has(API) && !a.cfg.has(Notifier) {
+		return nil
+	}
+	metrics := notifier.NewMetrics(a.registry)
+	policy := notifier.Policy{Looks: a.cfg.Reconcile}
+	a.recorder = notifier.NewRecorder(a.db, policy, metrics, a.log)
+	a.onStop("recorder", func(context.Context) error { a.recorder.Stop(); return nil })
+	if !a.cfg.has(Notifier) {
+		return nil
+	}
+	provider, err := twilio.New(twilio.Options{AccountSID: a.cfg.Twilio.AccountSID, AuthToken: a.cfg.Twilio.AuthToken,
+		From: a.cfg.Twilio.From, BaseURL: a.cfg.Twilio.BaseURL, PublicURL: a.public, Log: a.log})
+	if err != nil {
+		return err
+	}
+	consumer, err := kafka.NewConsumer(kafka.ConsumerOptions{Brokers: a.brokers, Log: a.log})
+	if err != nil {
+		return err
+	}
+	a.onStop("consumer", func(context.Context) error { return consumer.Close() })
+	a.notifier = notifier.Start(notifier.Options{DB: a.db, Source: consumer, Directory: appointments, Provider: provider,
+		Recorder: a.recorder, Policy: policy, Metrics: metrics, Log: a.log})
+	a.onStop("notifier", func(context.Context) error { a.notifier.Stop(); return nil })
+	return nil
+}
+
+func (a *App) startRelay(context.Context) error {
+	if !a.cfg.has(Relay) {
+		return nil
+	}
+	publisher, err := kafka.NewPublisher(a.brokers)
+	if err != nil {
+		return err
+	}
+	a.onStop("publisher", func(context.Context) error { return publisher.Close() })
+	host, _ := os.Hostname()
+	a.relay = outbox.NewRelay(a.db, publisher, outbox.RelayOptions{Holder: fmt.Sprintf("%s/%d", host, os.Getpid()), Log: a.log})
+	ctx, cancel := context.WithCancel(context.Background())
+	var jobs sync.WaitGroup
+	jobs.Go(func() { a.keepTopic(ctx) })
+	jobs.Go(func() {
+		if err := a.relay.Run(ctx); err != nil && !errors.Is(err, context.Canceled) {
+			a.log.Error("the relay ended", "error", err)
+		}
+	})
+	a.onStop("relay", func(context.Context) error { cancel(); jobs.Wait(); return nil })
+	return nil
+}
+
+// topicLook is the time between looks whether the topic is there: somebody may delete it while we run.
+const topicLook = 5 * time.Second
+
+// keepTopic makes the topic, when the broker is there for it, and makes it again should it go.
+func (a *App) keepTopic(ctx context.Context) {
+	missing := false
+	for ctx.Err() == nil {
+		err := kafka.EnsureTopics(ctx, a.brokers, kafka.TopicOptions{})
+		if err != nil && ctx.Err() == nil && !missing {
+			a.log.Warn("the topic cannot be made or looked at; bookings go on, texts wait", "error", err)
+		}
+		missing = err != nil
+		t := time.NewTimer(topicLook)
+		select {
+		case <-ctx.Done():
+		case <-t.C:
+		}
+		t.Stop()
+	}
+}
+
+func (a *App) startAPI(ctx context.Context) error {
+	if !a.cfg.has(API) {
+		return nil
+	}
+	secret, err := a.cfg.secret()
+	if err != nil {
+		return err
+	}
+	ids, err := booking.OpenIdentities(ctx, a.db, secret)
+	if err != nil {
+		return err
+	}
+	a.service = booking.NewService(a.db, ids, booking.Options{Log: a.log, Committed: func() {
+		if a.relay != nil {
+			a.relay.Wake()
+		}
+	}})
+	a.onStop("booking", func(context.Context) error { a.service.Stop(); return nil })
+	return nil
+}
+
+func (a *App) serve(context.Context) error {
+	a.health = newHealth(a)
+	a.registry.MustRegister(newBacklogCollector(a.db, a.log))
+	handler, err := a.routes()
+	if err != nil {
+		return err
+	}
+	srv := &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       15 * time.Second,
+		WriteTimeout:      30 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
+	}
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		if err := srv.Serve(a.listener); !errors.Is(err, http.ErrServerClosed) {
+			a.log.Error("the HTTP server ended", "error", err)
+		}
+	}()
+	// First to go: no new requests, while those under way are answered.
+	a.onStop("HTTP server", func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, shutdown/3)
+		defer cancel()
+		err := srv.Shutdown(ctx)
+		if err != nil {
+			err = errors.Join(err, srv.Close())
+		}
+		<-served
+		return err
+	})
+	return nil
+}
+
+// appointments is the notifier's look into booking.
+func appointments(ctx context.Context, tx *sqldb.Tx, ids []string, lock bool) (map[string]notifier.Appointment, error) {
+	found, err := booking.Appointments(ctx, tx, ids, lock)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[string]notifier.Appointment, len(found))
+	for id, a := range found {
+		out[id] = notifier.Appointment(a)
+	}
+	return out, nil
+}

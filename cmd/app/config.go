@@ -1,0 +1,122 @@
+package app
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// ErrUsage marks settings that contradict each other: wrong use, exit 2.
+var ErrUsage = errors.New("wrong use")
+
+// Role is a part of the service that a process can take.
+type Role string
+
+// The roles of serve.
+const (
+	API      Role = "api"      // HTTP API, provider callbacks, pages
+	Relay    Role = "relay"    // outbox → Kafka
+	Notifier Role = "notifier" // Kafka → texts, look-ups, sweeper
+)
+
+// Roles are all roles.
+var Roles = []Role{API, Relay, Notifier}
+
+// Embedded as Config.Kafka starts the embedded broker.
+const Embedded = "embedded"
+
+// Twilio is the provider's part of the settings.
+type Twilio struct {
+	AccountSID, AuthToken, AuthTokenPrevious, From, BaseURL string
+}
+
+// Config is what a process needs to know. Its fields are the settings of the README's table.
+type Config struct {
+	DatabaseURL string
+	Kafka       string // host:port,… or Embedded
+	Data        string // folder of the embedded database and broker
+	Addr        string
+	PublicURL   string // "" means the listener's address
+	Secret      string // 32 bytes, hex
+	Migrate     bool
+	Roles       []Role
+	Reconcile   []time.Duration
+	Twilio      Twilio
+	Links       []Link // more for the start page
+}
+
+// Link is an entry of the start page.
+type Link struct{ URL, Title, What string }
+
+// has says whether the process takes role r.
+func (c Config) has(r Role) bool { return slices.Contains(c.Roles, r) }
+
+// Database is the database's URL, by default a file in the data folder.
+func (c Config) Database() string {
+	if c.DatabaseURL != "" {
+		return c.DatabaseURL
+	}
+	return "sqlite:" + filepath.Join(c.Data, "ansim.db")
+}
+
+// embedded says whether a part of the installation lives in this process alone.
+func (c Config) embedded() bool { return c.Kafka == Embedded || c.onSQLite() }
+
+func (c Config) onSQLite() bool { return strings.HasPrefix(c.Database(), "sqlite:") }
+
+// check finds what is missing or contradictory. Errors that wrap ErrUsage are wrong use; the others are missing settings.
+func (c Config) check() error {
+	for _, r := range c.Roles {
+		if !slices.Contains(Roles, r) {
+			return fmt.Errorf("%w: there is no role %q; roles are api, relay, notifier", ErrUsage, r)
+		}
+	}
+	switch {
+	case len(c.Roles) == 0:
+		return fmt.Errorf("%w: name at least one role: api, relay, notifier", ErrUsage)
+	case c.Kafka == Embedded && !c.onSQLite():
+		return fmt.Errorf("%w: with a PostgreSQL database name the brokers: ANSIM_KAFKA_BROKERS=host:port,… "+
+			"(the embedded broker is for one process alone)", ErrUsage)
+	case c.embedded() && len(c.Roles) != len(Roles):
+		return fmt.Errorf("%w: SQLite and the embedded broker are for one process with all roles; "+
+			"for several processes set ANSIM_DATABASE_URL=postgres://… and ANSIM_KAFKA_BROKERS", ErrUsage)
+	}
+	if _, err := c.secret(); err != nil {
+		return err
+	}
+	if c.has(API) || c.has(Notifier) {
+		for _, s := range []struct{ name, value string }{
+			{"TWILIO_ACCOUNT_SID", c.Twilio.AccountSID}, {"TWILIO_AUTH_TOKEN", c.Twilio.AuthToken}, {"ANSIM_TWILIO_FROM", c.Twilio.From},
+		} {
+			if s.value == "" {
+				return fmt.Errorf("%s is not set; it is on the provider's console, or, for `ansim sandbox`, in what that prints "+
+					"at its start", s.name)
+			}
+		}
+	}
+	if c.PublicURL != "" {
+		u, err := url.Parse(c.PublicURL)
+		if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" {
+			return errors.New("ANSIM_PUBLIC_URL must be like https://ansim.example, without a query")
+		}
+	}
+	return nil
+}
+
+// secret decodes ANSIM_SECRET.
+func (c Config) secret() ([]byte, error) {
+	const how = "make one with `openssl rand -hex 32` and keep it: the same installation always needs the same"
+	if c.Secret == "" {
+		return nil, errors.New("ANSIM_SECRET is not set; " + how)
+	}
+	b, err := hex.DecodeString(c.Secret)
+	if err != nil || len(b) != 32 {
+		return nil, errors.New("ANSIM_SECRET must be 32 bytes in hex, 64 digits; " + how)
+	}
+	return b, nil
+}

@@ -1,0 +1,151 @@
+package app
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"encoding/json"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"ansim/notifier"
+	"ansim/outbox"
+	"ansim/outbox/kafka"
+	"ansim/schema"
+	"ansim/schema/sqldb"
+)
+
+// health answers /healthz and /readyz. Ready means that this process can do its work; what only slows the texts down (a
+// broker or provider that is away) is named as degraded and stops nothing.
+type health struct {
+	app    *App
+	broker atomic.Pointer[string] // "ok" or "away", as last seen
+}
+
+func newHealth(a *App) *health {
+	h := &health{app: a}
+	unknown := "unknown"
+	h.broker.Store(&unknown)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		h.watch(ctx)
+	}()
+	a.onStop("broker watch", func(context.Context) error { cancel(); <-done; return nil })
+	return h
+}
+
+// watch asks the broker for its cluster every few seconds, so that a readiness probe never waits for it.
+func (h *health) watch(ctx context.Context) {
+	t := time.NewTicker(5 * time.Second)
+	defer t.Stop()
+	for {
+		probe, cancel := context.WithTimeout(ctx, 3*time.Second)
+		state := "ok"
+		if _, err := kafka.ClusterID(probe, h.app.brokers); err != nil {
+			state = "away"
+		}
+		cancel()
+		h.broker.Store(&state)
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+	}
+}
+
+type readiness struct {
+	Status   string            `json:"status"` // ready, degraded, not-ready
+	Roles    []Role            `json:"roles"`
+	Checks   map[string]string `json:"checks"`
+	Leading  *bool             `json:"relay_leading,omitempty"`
+	ServerAt time.Time         `json:"server_time"`
+}
+
+func (h *health) ready(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
+	defer cancel()
+	out := readiness{Status: "ready", Roles: h.app.cfg.Roles, Checks: map[string]string{"database": "ok", "broker": *h.broker.Load()},
+		ServerAt: time.Now().UTC()}
+	if out.Checks["broker"] == "away" {
+		out.Status = "degraded"
+	}
+	if h.app.relay != nil {
+		l := h.app.relay.Leading()
+		out.Leading = &l
+	}
+	code := http.StatusOK
+	if err := schema.Check(ctx, h.app.db); err != nil {
+		out.Status, code = "not-ready", http.StatusServiceUnavailable
+		out.Checks["database"] = "away, or its schema does not fit"
+		h.app.log.Warn("not ready", "error", err)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(code)
+	_ = json.NewEncoder(w).Encode(out)
+}
+
+// backlogCollector reads how much waits when it is asked, from the database, so that every process tells the same.
+type backlogCollector struct {
+	db  *sqldb.DB
+	log *slog.Logger
+
+	oldest, messages, rows, age *prometheus.Desc
+}
+
+func newBacklogCollector(db *sqldb.DB, log *slog.Logger) *backlogCollector {
+	d := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc(name, help, labels, nil)
+	}
+	return &backlogCollector{db: db, log: log,
+		oldest: d("ansim_oldest_unconfirmed_seconds", "Age of the oldest committed change whose text the provider has not accepted; "+
+			"the master alarm: it sees a dead relay, a dead notifier and a lost Kafka alike."),
+		messages: d("ansim_messages_waiting", "Messages that still move, by state.", "state"),
+		rows:     d("ansim_outbox_backlog_rows", "Outbox rows that the relay has not published."),
+		age:      d("ansim_outbox_oldest_seconds", "Age of the oldest outbox row that the relay has not published."),
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (c *backlogCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{c.oldest, c.messages, c.rows, c.age} {
+		ch <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c *backlogCollector) Collect(ch chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	waiting, err := notifier.Waiting(ctx, c.db)
+	if err != nil {
+		c.log.Warn("cannot read the backlog for metrics", "error", err)
+		return
+	}
+	rows, first, err := outbox.Backlog(ctx, c.db)
+	if err != nil {
+		c.log.Warn("cannot read the backlog for metrics", "error", err)
+		return
+	}
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	age := func(t time.Time) float64 {
+		if t.IsZero() {
+			return 0
+		}
+		return max(0, time.Since(t).Seconds())
+	}
+	gauge(c.oldest, max(age(waiting.Oldest), age(first)))
+	gauge(c.messages, float64(waiting.Pending), "pending")
+	gauge(c.messages, float64(waiting.Sending), "sending")
+	gauge(c.messages, float64(waiting.Unknown), "unknown")
+	gauge(c.rows, float64(rows))
+	gauge(c.age, age(first))
+}

@@ -1,0 +1,117 @@
+package app
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"html/template"
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"ansim/booking"
+	"ansim/booking/api"
+	"ansim/notifier"
+	"ansim/notifier/twilio"
+)
+
+//go:embed start.html
+var startHTML string
+
+//go:embed start.css
+var startCSS []byte
+
+// routes is everything that the process answers.
+func (a *App) routes() (http.Handler, error) {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
+	mux.HandleFunc("GET /readyz", a.health.ready)
+	mux.Handle("GET /metrics", promhttp.HandlerFor(a.registry, promhttp.HandlerOpts{}))
+	if !a.cfg.has(API) {
+		return mux, nil
+	}
+	start, err := a.startPage()
+	if err != nil {
+		return nil, err
+	}
+	mux.Handle("GET /{$}", start)
+	mux.HandleFunc("GET /start.css", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/css; charset=utf-8")
+		_, _ = w.Write(startCSS)
+	})
+	callback, err := twilio.NewCallback(twilio.CallbackOptions{AccountSID: a.cfg.Twilio.AccountSID, Tokens: a.cfg.Twilio.tokens(),
+		PublicURL: a.public, Receive: a.receive, Log: a.log})
+	if err != nil {
+		return nil, err
+	}
+	mux.Handle("POST /v1/providers/twilio/status/{token}", callback)
+	mux.Handle("/", api.New(api.Options{Service: a.service, Keys: booking.NewKeys(a.db), Texts: texts{a}, Log: a.log,
+		Programmes: func(ctx context.Context) ([]booking.Programme, error) { return booking.ListProgrammes(ctx, a.db) }}))
+	return mux, nil
+}
+
+func (t Twilio) tokens() []string {
+	if t.AuthTokenPrevious == "" {
+		return []string{t.AuthToken}
+	}
+	return []string{t.AuthToken, t.AuthTokenPrevious}
+}
+
+// receive hands a checked callback to the notifier.
+func (a *App) receive(ctx context.Context, r twilio.Receipt) error {
+	err := a.recorder.Receive(ctx, notifier.Receipt{Token: r.Token, SID: r.SID, Status: r.Status, ErrorCode: r.ErrorCode})
+	if errors.Is(err, notifier.ErrUnknownAttempt) || errors.Is(err, notifier.ErrForeign) {
+		return twilio.ErrUnknownAttempt
+	}
+	return err
+}
+
+// texts is the API's look into the notifier.
+type texts struct{ app *App }
+
+// Texts implements api.TextsReader.
+func (t texts) Texts(ctx context.Context, ids []string) (map[string][]api.Text, error) {
+	found, err := notifier.Texts(ctx, t.app.db, ids)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[string][]api.Text, len(found))
+	for id, list := range found {
+		for _, s := range list {
+			text := api.Text{Recipient: string(s.Recipient), Version: s.Version, Kind: string(s.Kind), State: string(s.State), Attempts: s.Attempts, Reason: s.Reason}
+			if s.AcceptedAt != nil {
+				text.AcceptedAt = &s.AcceptedAt.Time
+			}
+			if s.DeliveredAt != nil {
+				text.DeliveredAt = &s.DeliveredAt.Time
+			}
+			out[id] = append(out[id], text)
+		}
+	}
+	return out, nil
+}
+
+// startPage leads to everything that there is.
+func (a *App) startPage() (http.Handler, error) {
+	page, err := template.New("start").Parse(startHTML)
+	if err != nil {
+		return nil, err
+	}
+	links := append([]Link{}, a.cfg.Links...)
+	links = append(links,
+		Link{"/openapi.json", "API", "the HTTP contract as OpenAPI 3.1"},
+		Link{"/v1/programmes", "Programmes", "windows and rules as data (needs an API key)"},
+		Link{"/readyz", "Readiness", "what works and what is degraded"},
+		Link{"/metrics", "Metrics", "figures for Prometheus"},
+	)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Type", "text/html; charset=utf-8")
+		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "no-referrer")
+		if err := page.Execute(w, links); err != nil {
+			a.log.Debug("the start page was not read to its end", "error", err)
+		}
+	}), nil
+}
