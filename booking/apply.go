@@ -122,7 +122,7 @@ func (a *applying) programme(ctx context.Context) error {
 // booked says whether reservations, also cancelled ones, have value in column.
 func (a *applying) booked(ctx context.Context, column, value string) (bool, error) {
 	var n int
-	err := a.tx.Get(ctx, &n, "SELECT COUNT(*) FROM (SELECT 1 AS one FROM reservation WHERE "+column+" = ? LIMIT 1) AS some", value)
+	err := a.tx.Get(ctx, &n, "SELECT COUNT(*) FROM (SELECT 1 AS one FROM reservation WHERE "+column+" = ? LIMIT 1) AS found", value)
 	if err != nil {
 		return false, fmt.Errorf("look for reservations: %w", err)
 	}
