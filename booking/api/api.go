@@ -88,6 +88,7 @@ func (s *server) handler() http.Handler {
 		api.OpenAPI().AddOperation(op)
 		api.Adapter().Handle(op, s.serve(rt))
 	}
+	loosen(api.OpenAPI().Components.Schemas)
 	api.Adapter().Handle(&huma.Operation{Method: http.MethodGet, Path: "/openapi.json"}, serveDescription(api))
 	s.mux.HandleFunc("GET /problems/{slug}", s.problemPage)
 	s.mux.HandleFunc("/", s.fallback)

@@ -35,6 +35,11 @@ func TestJourney(t *testing.T) {
 		t.Errorf("headers %v", booked.header)
 	}
 
+	var trace string
+	if err := r.db.Pool().GetContext(t.Context(), &trace, "SELECT traceparent FROM outbox WHERE version = 1"); err != nil || !strings.HasPrefix(trace, "00-0af7651916cd43dd") {
+		t.Errorf("the trace did not reach the outbox: %q, %v", trace, err)
+	}
+
 	replay := r.do("POST", "/v1/reservations", " "+strings.ReplaceAll(body, ", ", " ,\n "), headerKey, "k1")
 	if replay.status != 201 || replay.raw != booked.raw || replay.header.Get(headerReplayed) != "true" || replay.header.Get("Location") == "" {
 		t.Errorf("replay: %d %v\n%s\n%s", replay.status, replay.header, replay.raw, booked.raw)

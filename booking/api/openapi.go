@@ -150,6 +150,18 @@ func (rt *route) operation(schemas huma.Registry) *huma.Operation {
 	return op
 }
 
+// loosen says of the schemas what their Go types cannot: answers may get further fields, and a search has one of two.
+func loosen(schemas huma.Registry) {
+	for name, schema := range schemas.Map() {
+		if !strings.HasSuffix(name, "Request") {
+			schema.AdditionalProperties = nil
+		}
+		if name == "SearchRequest" {
+			schema.OneOf = []*huma.Schema{{Required: []string{"code"}}, {Required: []string{"reference"}}}
+		}
+	}
+}
+
 // answerHeaders are those of an answer that is a reservation.
 func (rt *route) answerHeaders(status int) map[string]*huma.Param {
 	if _, ok := rt.about.answers[status].(reservationJSON); !ok {

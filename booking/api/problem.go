@@ -122,13 +122,13 @@ type problemBody struct {
 	Title        string        `json:"title"`
 	Status       int           `json:"status"`
 	Detail       string        `json:"detail"`
-	Errors       []problemItem `json:"errors,omitempty" doc:"validation: each field that is wrong."`
+	Errors       []problemItem `json:"errors,omitempty" nullable:"false" doc:"validation: each field that is wrong."`
 	Rule         string        `json:"rule,omitempty" doc:"not-open-yet, window-closed, not-eligible: the rule that decided; absent when the programme's own window did."`
 	OpensAt      string        `json:"opens_at,omitempty" format:"date-time" doc:"not-open-yet, window-closed"`
 	ClosesAt     string        `json:"closes_at,omitempty" format:"date-time" doc:"not-open-yet, window-closed"`
 	ServerTime   string        `json:"server_time,omitempty" format:"date-time" doc:"The time by which a window was judged."`
 	NextWindow   *windowJSON   `json:"next_window,omitempty" doc:"window-closed, not-eligible: the next window that admits this person."`
-	Alternatives []slotJSON    `json:"alternatives,omitempty" doc:"slot-full: times that had places."`
+	Alternatives []slotJSON    `json:"alternatives,omitempty" nullable:"false" doc:"slot-full: times that had places."`
 	Version      int           `json:"version,omitempty" doc:"version-mismatch: the version that the reservation has."`
 }
 
