@@ -77,8 +77,8 @@ func (p position) unpublished(d sqldb.Dialect) (string, []any) {
 	}
 }
 
-// read returns at most limit rows behind p, in order, and the position behind them.
-func read(ctx context.Context, tx *sqldb.Tx, p position, limit int) ([]record, position, error) {
+// readBehind returns at most limit rows behind p, in order, and the position behind them.
+func readBehind(ctx context.Context, tx *sqldb.Tx, p position, limit int) ([]record, position, error) {
 	if tx.Dialect() == sqldb.SQLite {
 		var rs []record
 		err := tx.Select(ctx, &rs, `SELECT `+columns+` FROM outbox o WHERE o.id > ? ORDER BY o.id LIMIT ?`, p.after, limit)
@@ -96,6 +96,8 @@ func read(ctx context.Context, tx *sqldb.Tx, p position, limit int) ([]record, p
 // readDiff reads what is visible now and was not at p, and the snapshot of now, in one statement. When that is more than
 // limit, the position behind the first limit rows remembers the snapshot that they were read from: to advance to it now would
 // lose the rest.
+//
+// The order is by an expression, so that no plan can walk the primary key from the first row of the table to find it.
 func readDiff(ctx context.Context, tx *sqldb.Tx, p position, limit int) ([]record, position, error) {
 	rows, err := tx.Query(ctx, `SELECT s.now, `+columns+` FROM (SELECT CAST(pg_current_snapshot() AS text) AS now) s
 		LEFT JOIN LATERAL (
@@ -104,7 +106,7 @@ func readDiff(ctx context.Context, tx *sqldb.Tx, p position, limit int) ([]recor
 				WHERE o.txid >= pg_snapshot_xmax(CAST(? AS pg_snapshot)) AND o.txid < pg_snapshot_xmax(pg_current_snapshot())
 				UNION ALL
 				SELECT `+columns+` FROM outbox o WHERE o.txid = ANY(ARRAY(SELECT pg_snapshot_xip(CAST(? AS pg_snapshot))))
-			) o ORDER BY o.id LIMIT ?
+			) o ORDER BY o.id + 0 LIMIT ?
 		) o ON true ORDER BY o.id`, tx.Unplanned(p.from, p.from, limit+1)...)
 	if err != nil {
 		return nil, p, err

@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"sync/atomic"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
+	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
 
 	"ansim/schema/event"
 	"ansim/schema/sqldb"
@@ -17,20 +20,27 @@ import (
 const (
 	// shard names the one relay that there is today.
 	shard = "main"
-	// busyPoll and idlePoll bound the time between looks at the outbox: short after something came, longer while nothing does.
-	busyPoll = 2 * time.Millisecond
-	idlePoll = 20 * time.Millisecond
+	// maxPause bounds the pause after a failure.
+	maxPause = 2 * time.Second
+	// standby is the longest time between looks at another relay's lease.
+	standby = 250 * time.Millisecond
+	// grace is how long a relay that stops may still take to store what it has published, or to give back its lease.
+	grace = 3 * time.Second
 )
-
-// errFenced: another relay leads.
-var errFenced = errors.New("another relay leads")
 
 // RelayOptions are the parts of NewRelay that have sensible defaults.
 type RelayOptions struct {
-	Holder string        // who this is, for people who look at the lease; say host and process
-	Lease  time.Duration // how long a leader that says nothing keeps the lead. Default 10 s
-	Page   int           // rows that are read and published at once. Default 4000
-	Log    *slog.Logger
+	// Holder is who this is, for people who look at the lease; say host and process. It need not be unique.
+	Holder string
+	// Lease is how long a leader that says nothing keeps the lead. Default 10 s.
+	Lease time.Duration
+	// Page is how many events are published at once, at most. Default 4000, some 1 MB.
+	Page int
+	// BusyPoll and IdlePoll bound the time between looks at the outbox: the first after something came, doubling to the
+	// second while nothing does. Wake shortens either. Defaults 2 ms and 20 ms.
+	BusyPoll, IdlePoll time.Duration
+	// Log is told of leads won and lost and of failures. Default: nobody.
+	Log *slog.Logger
 }
 
 // Relay publishes committed events. Any number may run; one leads.
@@ -38,9 +48,12 @@ type Relay struct {
 	db        *sqldb.DB
 	publisher Publisher
 	opts      RelayOptions
+	holder    string // unlike any other relay's
 	wake      chan struct{}
 	leading   atomic.Bool
+	failing   atomic.Bool
 	published atomic.Uint64
+	failures  atomic.Uint64
 }
 
 // NewRelay makes a relay; Run runs it.
@@ -51,13 +64,19 @@ func NewRelay(db *sqldb.DB, p Publisher, opts RelayOptions) *Relay {
 	if opts.Page <= 0 {
 		opts.Page = 4000
 	}
+	if opts.BusyPoll <= 0 {
+		opts.BusyPoll = 2 * time.Millisecond
+	}
+	if opts.IdlePoll <= 0 {
+		opts.IdlePoll = 20 * time.Millisecond
+	}
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Relay{db: db, publisher: p, opts: opts, wake: make(chan struct{}, 1)}
+	return &Relay{db: db, publisher: p, opts: opts, holder: opts.Holder + "#" + uuid.NewString()[:8], wake: make(chan struct{}, 1)}
 }
 
-// Wake says that something was committed.
+// Wake says that something was committed. It never blocks.
 func (r *Relay) Wake() {
 	select {
 	case r.wake <- struct{}{}:
@@ -68,218 +87,212 @@ func (r *Relay) Wake() {
 // Leading says whether this relay leads.
 func (r *Relay) Leading() bool { return r.leading.Load() }
 
+// Failing says whether the publisher refused the last batch that it was given; the relay keeps trying it.
+func (r *Relay) Failing() bool { return r.failing.Load() }
+
 // Published is how many events this relay has published since it was made, repeats included.
 func (r *Relay) Published() uint64 { return r.published.Load() }
 
+// Failures is how often the publisher has failed since the relay was made.
+func (r *Relay) Failures() uint64 { return r.failures.Load() }
+
 // Run leads whenever it can, until ctx ends; then it gives the lead back, so that another takes it at once. It returns the
-// error of ctx.
+// error of ctx. Run is to be called once.
 func (r *Relay) Run(ctx context.Context) error {
+	trouble := patient()
 	for ctx.Err() == nil {
-		epoch, pos, err := r.lead(ctx)
+		before := r.Published()
+		err := r.lead(ctx)
 		switch {
-		case err == nil:
-			err = r.serve(ctx, epoch, pos)
-			r.leading.Store(false)
-			r.release(epoch)
-			if errors.Is(err, errFenced) {
-				r.opts.Log.Warn("the relay lost its lead", "epoch", epoch)
-			} else if ctx.Err() == nil {
-				r.opts.Log.Error("the relay stumbled; it goes on from its stored position", "error", err)
+		case ctx.Err() != nil:
+		case errors.Is(err, errHeld):
+			trouble.Reset()
+			pause(ctx, min(standby, r.opts.Lease/4))
+		case errors.Is(err, errFenced):
+			r.opts.Log.Warn("the relay lost its lead")
+		default:
+			if r.Published() > before {
+				trouble.Reset()
 			}
-		case !errors.Is(err, errFenced) && ctx.Err() == nil:
-			r.opts.Log.Error("the relay cannot ask for the lead", "error", err)
+			r.opts.Log.Error("the relay stumbled; it goes on from its stored position", "error", err)
+			pause(ctx, trouble.NextBackOff())
 		}
-		pause(ctx, r.opts.Lease/5)
 	}
 	return ctx.Err()
 }
 
-// lead takes the lease when it is free or ran out, with the next epoch; errFenced when another holds it.
-func (r *Relay) lead(ctx context.Context) (epoch int64, pos position, err error) {
-	err = r.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
-		now, err := tx.Now(ctx)
-		if err != nil {
-			return err
-		}
-		if _, err := tx.Exec(ctx, `INSERT INTO outbox_relay (shard, epoch, holder, leased_until, position, updated_at)
-			VALUES (?, 0, '', ?, '', ?) ON CONFLICT DO NOTHING`, shard, sqldb.At(now), sqldb.At(now)); err != nil {
-			return err
-		}
-		var row struct {
-			Epoch    int64      `db:"epoch"`
-			Until    sqldb.Time `db:"leased_until"`
-			Position string     `db:"position"`
-		}
-		if err := tx.Get(ctx, &row, `SELECT epoch, leased_until, position FROM outbox_relay WHERE shard = ?`+tx.ForUpdate(), shard); err != nil {
-			return err
-		}
-		if row.Until.After(now) {
-			return errFenced
-		}
-		if pos, err = parsePosition(tx.Dialect(), row.Position); err != nil {
-			return err
-		}
-		epoch = row.Epoch + 1
-		_, err = tx.Exec(ctx, `UPDATE outbox_relay SET epoch = ?, holder = ?, leased_until = ?, updated_at = ? WHERE shard = ?`,
-			epoch, r.opts.Holder, sqldb.At(now.Add(r.opts.Lease)), sqldb.At(now), shard)
-		return err
-	})
-	if err == nil {
-		r.leading.Store(true)
-		r.opts.Log.Info("the relay leads", "epoch", epoch)
-	}
-	return epoch, pos, err
-}
-
-// hold extends the lease and, with more published, moves the cursor. errFenced when another has taken the lead since.
-func (r *Relay) hold(ctx context.Context, epoch int64, pos *position, more int) error {
-	return r.db.WriteIdempotent(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
-		now, err := tx.Now(ctx)
-		if err != nil {
-			return err
-		}
-		until := sqldb.At(now.Add(r.opts.Lease))
-		var n int64
-		if pos == nil {
-			n, err = tx.Exec(ctx, `UPDATE outbox_relay SET leased_until = ?, updated_at = ? WHERE shard = ? AND epoch = ?`,
-				until, sqldb.At(now), shard, epoch)
-		} else {
-			n, err = tx.Exec(ctx, `UPDATE outbox_relay SET leased_until = ?, updated_at = ?, position = ?, published = published + ?
-				WHERE shard = ? AND epoch = ?`, until, sqldb.At(now), pos.String(), more, shard, epoch)
-		}
-		if err == nil && n == 0 {
-			return errFenced
-		}
-		return err
-	})
-}
-
-// release lets the lease run out at once, if it is still ours.
-func (r *Relay) release(epoch int64) {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-	defer cancel()
-	err := r.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
-		now, err := tx.Now(ctx)
-		if err != nil {
-			return err
-		}
-		_, err = tx.Exec(ctx, `UPDATE outbox_relay SET leased_until = ?, updated_at = ? WHERE shard = ? AND epoch = ?`,
-			sqldb.At(now), sqldb.At(now), shard, epoch)
-		return err
-	})
+// lead serves one term, if the lead can be had.
+func (r *Relay) lead(ctx context.Context) error {
+	l, pos, err := r.take(ctx)
 	if err != nil {
-		r.opts.Log.Warn("the relay's lease could not be given back; it runs out by itself", "error", err)
+		return err
 	}
+	r.leading.Store(true)
+	r.opts.Log.Info("the relay leads", "epoch", l.epoch)
+	defer func() {
+		r.leading.Store(false)
+		r.failing.Store(false)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+		defer cancel()
+		if err := l.release(ctx); err != nil {
+			r.opts.Log.Warn("the relay's lease could not be given back; it runs out by itself", "error", err)
+		}
+	}()
+	g, ctx := errgroup.WithContext(ctx)
+	batches := make(chan batch) // one is read while the one before it is published
+	g.Go(func() error { return r.keep(ctx, l) })
+	g.Go(func() error { return r.read(ctx, pos, batches) })
+	g.Go(func() error { return r.publish(ctx, l, batches) })
+	return g.Wait()
 }
 
-// serve publishes until the lead is lost or ctx ends.
-func (r *Relay) serve(ctx context.Context, epoch int64, pos position) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	kept := make(chan struct{})
-	go func() {
-		defer close(kept)
-		r.keep(ctx, cancel, epoch)
-	}()
-	defer func() { cancel(nil); <-kept }()
+// batch is events in order, and the position behind them.
+type batch struct {
+	events []event.Event
+	next   position
+}
 
-	wait := busyPoll
-	for ctx.Err() == nil {
+// keep renews the lease while batches are read and published, however long that takes.
+func (r *Relay) keep(ctx context.Context, l *lease) error {
+	for pause(ctx, l.length/3) {
+		switch err := l.renew(ctx); {
+		case errors.Is(err, errFenced):
+			return err
+		case err != nil && ctx.Err() == nil:
+			r.opts.Log.Warn("the relay's lease cannot be renewed", "error", err)
+		}
+	}
+	return ctx.Err()
+}
+
+// read hands on what is committed behind pos, batch by batch.
+func (r *Relay) read(ctx context.Context, pos position, batches chan<- batch) error {
+	wait := r.opts.BusyPoll
+	for {
 		var rs []record
-		next := pos
+		var next position
 		err := r.db.Read(ctx, func(ctx context.Context, tx *sqldb.Tx) (err error) {
-			rs, next, err = read(ctx, tx, pos, r.opts.Page)
+			rs, next, err = readBehind(ctx, tx, pos, r.opts.Page)
 			return err
 		})
 		if err != nil {
-			if ctx.Err() != nil {
-				break
-			}
 			return fmt.Errorf("read the outbox: %w", err)
 		}
-		if len(rs) == 0 {
-			paging := pos.to != ""
-			pos = next // nothing lies between; it need not be stored
-			if !paging {
-				wait = min(wait*2, idlePoll)
-				r.await(ctx, wait)
+		paging := pos.to != ""
+		pos = next
+		if len(rs) > 0 {
+			wait = r.opts.BusyPoll
+			select {
+			case batches <- batch{eventsOf(rs), next}:
+			case <-ctx.Done():
+				return ctx.Err()
 			}
 			continue
 		}
-		wait = busyPoll
-		if err := r.publish(ctx, eventsOf(rs)); err != nil {
-			break
+		// That nothing lies between two positions need not be stored: the next batch stores a later one.
+		if !paging && !r.await(ctx, wait) {
+			return ctx.Err()
 		}
-		// After the events are stored, never before: a crash between the two repeats them, and loses none. A stop does not
-		// come between them.
-		if err := r.hold(context.WithoutCancel(ctx), epoch, &next, len(rs)); err != nil {
-			if ctx.Err() != nil {
-				break
-			}
-			return err
-		}
-		pos = next
+		wait = min(wait*2, r.opts.IdlePoll)
 	}
-	return context.Cause(ctx)
 }
 
-// keep renews the lease while a batch is read or published, however long that takes.
-func (r *Relay) keep(ctx context.Context, cancel context.CancelCauseFunc, epoch int64) {
+// publish publishes each batch and stores the position behind it: after the events are stored, never before. A crash
+// between the two repeats them, and loses none; a stop waits for the second.
+func (r *Relay) publish(ctx context.Context, l *lease, batches <-chan batch) error {
 	for {
-		pause(ctx, r.opts.Lease/3)
-		if ctx.Err() != nil {
-			return
-		}
-		err := r.hold(ctx, epoch, nil, 0)
-		if errors.Is(err, errFenced) {
-			cancel(errFenced)
-			return
-		}
-		if err != nil && ctx.Err() == nil {
-			r.opts.Log.Warn("the relay cannot renew its lease", "error", err)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case b := <-batches:
+			if err := r.insist(ctx, l, b.events); err != nil {
+				return err
+			}
+			moving, cancel := linger(ctx, grace)
+			err := l.move(moving, b.next, len(b.events))
+			cancel()
+			if err != nil {
+				return err
+			}
 		}
 	}
 }
 
-// publish hands events to the publisher until it takes them or ctx ends. There is no last try: nothing may be left out, and
-// what follows waits, so that order is kept.
-func (r *Relay) publish(ctx context.Context, events []event.Event) error {
-	policy := backoff.NewExponentialBackOff(backoff.WithInitialInterval(50*time.Millisecond),
-		backoff.WithMaxInterval(2*time.Second), backoff.WithMaxElapsedTime(0))
-	away := false
-	err := backoff.RetryNotify(func() error { return r.publisher.Publish(ctx, events) }, backoff.WithContext(policy, ctx),
-		func(err error, _ time.Duration) {
-			if !away {
-				away = true
-				r.opts.Log.Error("events cannot be published; the relay stays where it is and tries on", "count", len(events), "error", err)
+// insist hands events to the publisher until it takes them. There is no last try: nothing may be left out, and what follows
+// waits, so that the order is kept. It ends early only with ctx or the lead.
+func (r *Relay) insist(ctx context.Context, l *lease, events []event.Event) error {
+	err := backoff.RetryNotify(func() error {
+		if l.lapsed() {
+			if err := l.renew(ctx); err != nil {
+				return backoff.Permanent(err)
 			}
-		})
+		}
+		return r.once(ctx, events)
+	}, backoff.WithContext(patient(), ctx), func(err error, _ time.Duration) {
+		r.failures.Add(1)
+		if !r.failing.Swap(true) {
+			r.opts.Log.Error("events cannot be published; the relay stays where it is and keeps trying", "count", len(events), "error", err)
+		}
+	})
 	if err != nil {
 		return err
 	}
-	if away {
+	if r.failing.Swap(false) {
 		r.opts.Log.Info("events are published again")
 	}
 	r.published.Add(uint64(len(events)))
 	return nil
 }
 
-// await waits for d, a Wake, or the end of ctx.
-func (r *Relay) await(ctx context.Context, d time.Duration) {
+// once asks the publisher once. A panic of its is a failure like any other: it must not end the relay for good. What it
+// panicked with is not logged, since that may hold anything.
+func (r *Relay) once(ctx context.Context, events []event.Event) (err error) {
+	defer func() {
+		if recover() != nil {
+			r.opts.Log.Error("the publisher panicked", "stack", string(debug.Stack()))
+			err = fmt.Errorf("%w: the publisher panicked", ErrNotPublished)
+		}
+	}()
+	return r.publisher.Publish(ctx, events)
+}
+
+// patient is a policy that never gives up and pauses 2 s at most, give or take a half.
+func patient() *backoff.ExponentialBackOff {
+	return backoff.NewExponentialBackOff(backoff.WithInitialInterval(50*time.Millisecond), backoff.WithMultiplier(2),
+		backoff.WithMaxInterval(maxPause*2/3), backoff.WithMaxElapsedTime(0))
+}
+
+// linger is ctx that ends d later.
+func linger(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	late, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		pause(late, d)
+		cancel()
+	})
+	return late, func() { stop(); cancel() }
+}
+
+// await waits for d or a Wake; false when ctx ended.
+func (r *Relay) await(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-ctx.Done():
+		return false
 	case <-r.wake:
 	case <-t.C:
 	}
+	return true
 }
 
-func pause(ctx context.Context, d time.Duration) {
+// pause waits for d; false when ctx ended.
+func pause(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-ctx.Done():
+		return false
 	case <-t.C:
+		return true
 	}
 }
