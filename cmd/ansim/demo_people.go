@@ -29,7 +29,7 @@ func invent(n int, run string) []person {
 			identity:  "demo-" + run + "-" + strconv.Itoa(i),
 			name:      familyNames[rand.IntN(len(familyNames))] + givenNames[rand.IntN(len(givenNames))],
 			birthDate: first.AddDate(0, 0, rand.IntN(731)).Format(time.DateOnly),
-			phone:     fmt.Sprintf("010-%04d-%04d", 2000+rand.IntN(8000), rand.IntN(10000)), // the sandbox's magic numbers begin 010-000
+			phone:     fmt.Sprintf("010-%04d-%04d", 2000+rand.IntN(3900), rand.IntN(10000)), // a range in use, away from the sandbox's magic 010-000…
 			language:  "ko",
 		}
 		if i%10 == 9 {

@@ -188,6 +188,7 @@ func (a *App) startNotifier(context.Context) error {
 	if err != nil {
 		return err
 	}
+	a.onStop("provider", func(context.Context) error { provider.Close(); return nil })
 	consumer, err := kafka.NewConsumer(kafka.ConsumerOptions{Brokers: a.brokers, Log: a.log})
 	if err != nil {
 		return err
