@@ -14,10 +14,21 @@ import (
 	"ansim/schema/sqldb"
 )
 
+// appendAtOnce is how many events one statement inserts. SQLite takes 32,766 parameters, and a row has nine.
+const appendAtOnce = 1000
+
 func appendRows(ctx context.Context, tx *sqldb.Tx, events []event.Event) error {
-	if len(events) == 0 {
-		return nil
+	for piece := range slices.Chunk(events, appendAtOnce) {
+		if err := appendPiece(ctx, tx, piece); err != nil {
+			return fmt.Errorf("append to the outbox: %w", err)
+		}
 	}
+	return nil
+}
+
+// appendPiece inserts events in one statement. Its ORDER BY is what makes ids follow the order of the slice: both databases
+// take the id of a row after the sort.
+func appendPiece(ctx context.Context, tx *sqldb.Tx, events []event.Event) error {
 	rows := sqldb.NewRows("src", sqldb.Column{Name: "ordinal", Type: sqldb.Int}, sqldb.Column{Name: "event_id", Type: sqldb.UUID},
 		sqldb.Column{Name: "type", Type: sqldb.Text}, sqldb.Column{Name: "reservation_id", Type: sqldb.UUID},
 		sqldb.Column{Name: "version", Type: sqldb.Int}, sqldb.Column{Name: "recipients", Type: sqldb.Text},
@@ -34,10 +45,7 @@ func appendRows(ctx context.Context, tx *sqldb.Tx, events []event.Event) error {
 	_, err := tx.Exec(ctx, "WITH "+src+` INSERT INTO outbox (event_id, type, reservation_id, version, recipients, resend,
 		created_at, traceparent)
 		SELECT event_id, type, reservation_id, version, recipients, resend, created_at, traceparent FROM src ORDER BY ordinal`, args...)
-	if err != nil {
-		return fmt.Errorf("append to the outbox: %w", err)
-	}
-	return nil
+	return err
 }
 
 // columns are what a record needs.
@@ -76,39 +84,24 @@ func eventsOf(rs []record) []event.Event {
 
 // Settled reads at most limit events of the outbox that stand behind position after, in an order in which none can appear
 // behind a position that was returned, up to the first that was made at olderThan or later. The first position is "". It
-// returns the position behind the last event.
+// returns the position behind the last event, which is after itself when there is none.
 //
 // On SQLite the order is that of ids, which is commit order. On PostgreSQL an open transaction may hold a lower id than one
-// that is committed, so a position by id could pass a row that is yet to appear. The order there is by transaction id, as far
-// as the oldest transaction that is still open: below that one all are over, and none can begin. So the sweeper waits behind
-// an open transaction, which a healer may do, and skips nothing.
+// that is committed, whichever of the two began first, so a position by id could pass a row that is yet to appear. The order
+// there is by transaction id, as far as the oldest transaction that is still open: below that one all are over, and none can
+// begin. So the sweeper waits behind an open transaction (of any database of the server), which a healer may do, and skips
+// nothing. Of one reservation a later change may come before an earlier one, when its transaction began first.
 func Settled(ctx context.Context, tx *sqldb.Tx, after string, olderThan time.Time, limit int) ([]event.Event, string, error) {
-	var rs []record
-	var err error
+	read := settledByTxid
 	if tx.Dialect() == sqldb.SQLite {
-		last := int64(0)
-		if after != "" {
-			if last, err = strconv.ParseInt(after, 10, 64); err != nil {
-				return nil, "", fmt.Errorf("read the outbox: position %q is not an id", after)
-			}
-		}
-		err = tx.Select(ctx, &rs, `SELECT `+columns+`, '' AS txid FROM outbox o WHERE o.id > ? ORDER BY o.id LIMIT ?`, last, limit)
-	} else {
-		txid, id := "0", "0"
-		if after != "" {
-			var ok bool
-			if txid, id, ok = strings.Cut(after, ":"); !ok {
-				return nil, "", fmt.Errorf("read the outbox: position %q is not txid:id", after)
-			}
-		}
-		err = tx.Select(ctx, &rs, `SELECT `+columns+`, CAST(o.txid AS text) AS txid FROM outbox o
-			WHERE (o.txid, o.id) > (CAST(? AS xid8), CAST(? AS bigint)) AND o.txid < pg_snapshot_xmin(pg_current_snapshot())
-			ORDER BY o.txid, o.id LIMIT ?`, tx.Unplanned(txid, id, limit)...)
+		read = settledByID
 	}
+	rs, err := read(ctx, tx, after, limit)
 	if err != nil {
 		return nil, "", fmt.Errorf("read the outbox: %w", err)
 	}
-	if young := slices.IndexFunc(rs, func(r record) bool { return !r.CreatedAt.Before(olderThan) }); young >= 0 {
+	bound := sqldb.At(olderThan).Time // as coarse as the rows are
+	if young := slices.IndexFunc(rs, func(r record) bool { return !r.CreatedAt.Before(bound) }); young >= 0 {
 		rs = rs[:young]
 	}
 	if len(rs) == 0 {
@@ -120,6 +113,41 @@ func Settled(ctx context.Context, tx *sqldb.Tx, after string, olderThan time.Tim
 		next = last.Txid + ":" + next
 	}
 	return eventsOf(rs), next, nil
+}
+
+func settledByID(ctx context.Context, tx *sqldb.Tx, after string, limit int) (rs []record, err error) {
+	var last int64
+	if after != "" {
+		if last, err = strconv.ParseInt(after, 10, 64); err != nil {
+			return nil, fmt.Errorf("position %q is not an id", after)
+		}
+	}
+	err = tx.Select(ctx, &rs, `SELECT `+columns+`, '' AS txid FROM outbox o WHERE o.id > ? ORDER BY o.id LIMIT ?`, last, limit)
+	return rs, err
+}
+
+// settledByTxid begins at the beginning when the position is of a transaction that is yet to come: it was stored by another
+// database, whose dump was restored here (see restored).
+func settledByTxid(ctx context.Context, tx *sqldb.Tx, after string, limit int) (rs []record, err error) {
+	txid, id := "0", "0"
+	if after != "" {
+		var ok bool
+		if txid, id, ok = strings.Cut(after, ":"); !ok {
+			return nil, fmt.Errorf("position %q is not txid:id", after)
+		}
+		var foreign bool
+		err := tx.Get(ctx, &foreign, `SELECT CAST(? AS xid8) >= pg_snapshot_xmax(pg_current_snapshot())`, tx.Unplanned(txid)...)
+		if err != nil {
+			return nil, err
+		}
+		if foreign {
+			txid, id = "0", "0"
+		}
+	}
+	err = tx.Select(ctx, &rs, `SELECT `+columns+`, CAST(o.txid AS text) AS txid FROM outbox o
+		WHERE (o.txid, o.id) > (CAST(? AS xid8), CAST(? AS bigint)) AND o.txid < pg_snapshot_xmin(pg_current_snapshot())
+		ORDER BY o.txid, o.id LIMIT ?`, tx.Unplanned(txid, id, limit)...)
+	return rs, err
 }
 
 // Backlog counts what the relay has not published, and tells when the oldest of it was made (zero when there is none).
@@ -139,8 +167,9 @@ func Backlog(ctx context.Context, db *sqldb.DB) (rows int64, oldest time.Time, e
 			return err
 		}
 		where, args := pos.unpublished(tx.Dialect())
-		return tx.Get(ctx, &found, `SELECT COUNT(*) AS count, MIN(o.created_at) AS oldest FROM outbox o WHERE `+where,
-			tx.Unplanned(args...)...)
+		// The oldest is the first by id: its time is read alone, so that the count needs nothing but the index.
+		return tx.Get(ctx, &found, `SELECT w.count, (SELECT created_at FROM outbox WHERE id = w.first) AS oldest
+			FROM (SELECT COUNT(*) AS count, MIN(o.id) AS first FROM outbox o WHERE `+where+`) w`, tx.Unplanned(args...)...)
 	})
 	if err != nil {
 		return 0, time.Time{}, fmt.Errorf("count the outbox's backlog: %w", err)

@@ -18,6 +18,8 @@ import (
 
 	"github.com/cenkalti/backoff/v4"
 	"github.com/jackc/pgx/v5"
+
+	"ansim/schema/sqldb"
 )
 
 // folderPrefix begins the names of the folders of servers; the process id follows.
@@ -48,6 +50,16 @@ func NewServer(t testing.TB) *Server {
 // URL is the superuser's, of the database postgres.
 func (s *Server) URL() string {
 	return fmt.Sprintf("postgres://postgres@127.0.0.1:%d/postgres?sslmode=disable", s.port)
+}
+
+// Open opens a fresh migrated database of the server, where no other test's transactions are.
+func (s *Server) Open(t testing.TB, opts sqldb.Options) *sqldb.DB {
+	t.Helper()
+	name := fmt.Sprintf("ansim_%d", counter.Add(1))
+	if err := admin(t.Context(), s.URL(), "CREATE DATABASE "+name); err != nil {
+		t.Fatalf("make a test database: %v", err)
+	}
+	return open(t, withName(s.URL(), name), opts, true)
 }
 
 // startShared starts the server of this test process. It ends with the process; its folder is removed by the next one.
