@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
 
 	"github.com/gofrs/flock"
 	"github.com/pressly/goose/v3"
@@ -27,12 +28,15 @@ var ErrVersion = errors.New("the database's schema does not fit this program")
 // Migrate brings db up to this program's tables and returns the names of the migrations that it ran, or with dryRun would
 // run. Several processes may call it at once: one migrates, the others wait and find nothing left to do.
 func Migrate(ctx context.Context, db *sqldb.DB, dryRun bool) ([]string, error) {
+	if dryRun {
+		return pending(ctx, db)
+	}
+	if db.Pool() == nil {
+		return nil, fmt.Errorf("migrate: %w", sqldb.ErrReadOnly)
+	}
 	p, err := provider(db)
 	if err != nil {
 		return nil, err
-	}
-	if dryRun {
-		return pending(ctx, p)
 	}
 	unlock, err := lock(ctx, db)
 	if err != nil {
@@ -56,12 +60,9 @@ func Check(ctx context.Context, db *sqldb.DB) error {
 	if err != nil {
 		return err
 	}
-	var have int64
-	err = db.Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
-		return tx.Get(ctx, &have, "SELECT COALESCE(MAX(version_id), 0) FROM goose_db_version WHERE is_applied")
-	})
+	have, err := version(ctx, db)
 	switch {
-	case err != nil && ctx.Err() == nil && db.Ping(ctx) == nil:
+	case sqldb.IsNoTable(err):
 		return fmt.Errorf("%w: it has no tables yet; run `ansim migrate`", ErrVersion)
 	case err != nil:
 		return fmt.Errorf("read the schema's version: %w", err)
@@ -73,16 +74,52 @@ func Check(ctx context.Context, db *sqldb.DB) error {
 	return nil
 }
 
+// version is the newest migration that ran on db.
+func version(ctx context.Context, db *sqldb.DB) (v int64, err error) {
+	err = db.Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+		return tx.Get(ctx, &v, "SELECT COALESCE(MAX(version_id), 0) FROM goose_db_version WHERE is_applied")
+	})
+	return v, err
+}
+
 func newest(d sqldb.Dialect) (int64, error) {
-	entries, err := fs.ReadDir(files, string(d))
+	names, err := fs.Glob(files, string(d)+"/*.sql")
 	if err != nil {
 		return 0, err
 	}
-	v, err := goose.NumericComponent(entries[len(entries)-1].Name())
+	return number(names[len(names)-1])
+}
+
+// number is the version that a migration's name begins with.
+func number(name string) (int64, error) {
+	v, err := goose.NumericComponent(path.Base(name))
 	if err != nil {
 		return 0, fmt.Errorf("read the embedded migrations: %w", err)
 	}
 	return v, nil
+}
+
+// pending lists the migrations that are newer than db. goose's own list makes its table first; this writes nothing.
+func pending(ctx context.Context, db *sqldb.DB) ([]string, error) {
+	have, err := version(ctx, db)
+	if err != nil && !sqldb.IsNoTable(err) {
+		return nil, fmt.Errorf("read the schema's version: %w", err)
+	}
+	all, err := fs.Glob(files, string(db.Dialect())+"/*.sql")
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, name := range all {
+		v, err := number(name)
+		if err != nil {
+			return nil, err
+		}
+		if v > have {
+			names = append(names, path.Base(name))
+		}
+	}
+	return names, nil
 }
 
 func provider(db *sqldb.DB) (*goose.Provider, error) {
@@ -99,20 +136,6 @@ func provider(db *sqldb.DB) (*goose.Provider, error) {
 		return nil, fmt.Errorf("read migrations: %w", err)
 	}
 	return p, nil
-}
-
-func pending(ctx context.Context, p *goose.Provider) ([]string, error) {
-	st, err := p.Status(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("read the schema's version: %w", err)
-	}
-	var names []string
-	for _, s := range st {
-		if s.State == goose.StatePending {
-			names = append(names, s.Source.Path)
-		}
-	}
-	return names, nil
 }
 
 // lock keeps other processes from migrating. On PostgreSQL it is a row lock: session advisory locks do not survive a

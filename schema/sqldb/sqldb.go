@@ -32,7 +32,8 @@ var ErrURL = errors.New("unusable database URL")
 
 // Options are the parts of Open that have sensible defaults.
 type Options struct {
-	// Writers is how many write transactions may run at once on PostgreSQL. Default 16. SQLite has always one.
+	// Writers is how many write transactions may run at once on PostgreSQL. Default 16, at least 2: a migration holds its
+	// lock on one connection and works on another. SQLite has always one.
 	Writers int
 	// Readers is how many read transactions may run at once. Default 16. They never wait for writers.
 	Readers int
@@ -60,6 +61,7 @@ func Open(ctx context.Context, rawURL string, opts Options) (*DB, error) {
 	if opts.Writers <= 0 {
 		opts.Writers = 16
 	}
+	opts.Writers = max(2, opts.Writers)
 	if opts.Readers <= 0 {
 		opts.Readers = 16
 	}
@@ -84,6 +86,9 @@ func openPostgres(ctx context.Context, rawURL string, opts Options) (*DB, error)
 	}
 	// Times travel as text and must not depend on the server's zone.
 	cfg.RuntimeParams["timezone"] = "UTC"
+	if opts.ReadOnly {
+		cfg.RuntimeParams["default_transaction_read_only"] = "on"
+	}
 	pool := func(n int) *sqlx.DB {
 		db := sqlx.NewDb(stdlib.OpenDB(*cfg), "pgx")
 		db.SetMaxOpenConns(n)
@@ -172,7 +177,8 @@ func (db *DB) Dialect() Dialect { return db.dialect }
 // Path is the file behind a SQLite database, "" for PostgreSQL.
 func (db *DB) Path() string { return db.path }
 
-// Pool is the write pool, for migrations and for tests that look at the tables.
+// Pool is the write pool, for migrations and for tests that look at the tables; nil for a SQLite file that was opened with
+// ReadOnly.
 func (db *DB) Pool() *sqlx.DB { return db.write }
 
 // Ping asks the database for an answer.

@@ -19,6 +19,12 @@ import (
 // find out from the data, or be built so that a repeat is harmless and use WriteIdempotent.
 var ErrCommitUnknown = errors.New("the outcome of COMMIT is unknown")
 
+// ErrReadOnly is what Write returns when the database was opened with ReadOnly.
+var ErrReadOnly = errors.New("the database was opened read-only")
+
+// errBegin marks a transaction that did not begin.
+var errBegin = errors.New("begin")
+
 // maxTries bounds how often a transaction function runs. Deadlocks and serialization failures pass within a few
 // milliseconds; what fails eight times is not contention.
 const maxTries = 8
@@ -32,14 +38,21 @@ type Tx struct {
 
 // Write runs fn in a transaction that may write and commits it when fn returns nil. It runs fn again, from the start, when
 // the database reports a deadlock, a serialization failure or a busy file: fn may run more than once and must keep its
-// results in variables that it resets. An error at COMMIT that leaves the outcome open is ErrCommitUnknown.
+// results in variables that it resets. An error at COMMIT that leaves the outcome open is ErrCommitUnknown; after any other
+// error nothing was changed.
 func (db *DB) Write(ctx context.Context, fn func(context.Context, *Tx) error) error {
+	if db.readOnly {
+		return ErrReadOnly
+	}
 	return db.retry(ctx, false, func() error { return db.run(ctx, db.write, nil, fn) })
 }
 
 // WriteIdempotent is Write for a function that finds its own earlier work when it runs again: it is repeated also after an
 // unknown COMMIT.
 func (db *DB) WriteIdempotent(ctx context.Context, fn func(context.Context, *Tx) error) error {
+	if db.readOnly {
+		return ErrReadOnly
+	}
 	return db.retry(ctx, true, func() error { return db.run(ctx, db.write, nil, fn) })
 }
 
@@ -71,12 +84,9 @@ func (db *DB) retry(ctx context.Context, commitToo bool, once func() error) erro
 }
 
 func (db *DB) run(ctx context.Context, pool *sqlx.DB, opts *sql.TxOptions, fn func(context.Context, *Tx) error) error {
-	if pool == nil {
-		return errors.New("the database was opened read-only")
-	}
 	tx, err := pool.BeginTxx(ctx, opts)
 	if err != nil {
-		return fmt.Errorf("begin: %w", plain(err))
+		return fmt.Errorf("%w: %w", errBegin, plain(err))
 	}
 	done := false
 	defer func() {
@@ -86,6 +96,9 @@ func (db *DB) run(ctx context.Context, pool *sqlx.DB, opts *sql.TxOptions, fn fu
 	}()
 	if err := fn(ctx, &Tx{tx: tx, db: db}); err != nil {
 		return err
+	}
+	if err := ctx.Err(); err != nil { // COMMIT would not be sent: the outcome is known
+		return fmt.Errorf("commit: %w", err)
 	}
 	done = true
 	if err := tx.Commit(); err != nil {
@@ -97,8 +110,13 @@ func (db *DB) run(ctx context.Context, pool *sqlx.DB, opts *sql.TxOptions, fn fu
 	return nil
 }
 
-// retryable says whether the database undid the transaction only because of others at work.
+// retryable says whether the transaction was undone only because of others at work, or never began because its connection
+// had died while it lay in the pool, as all do when the server restarts.
 func retryable(err error) bool {
+	var away *pgconn.ConnectError
+	if errors.Is(err, errBegin) && !errors.As(err, &away) && lost(err) {
+		return true
+	}
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
 		return pg.Code == "40001" || pg.Code == "40P01" // serialization_failure, deadlock_detected
@@ -112,14 +130,29 @@ func retryable(err error) bool {
 }
 
 // refused says whether the server answered COMMIT with an error of its own that undoes the transaction (a deferred
-// constraint, a rollback), as against a connection that died. Class 08 is the connection, 57 the server going down.
+// constraint, a rollback), as against a connection that died. SQLite undoes what it cannot commit, except that what a failed
+// write or fsync left in its log may count after a crash.
 func refused(err error) bool {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
-		return pg.Code[:2] != "08" && pg.Code[:2] != "57"
+		return !lost(err)
 	}
 	var lite *sqlite.Error
-	return errors.As(err, &lite) || errors.Is(err, pgx.ErrTxCommitRollback)
+	if errors.As(err, &lite) {
+		return lite.Code()&0xff != sqlite3.SQLITE_IOERR
+	}
+	return errors.Is(err, pgx.ErrTxCommitRollback)
+}
+
+// lost says whether err may mean that the connection to PostgreSQL is gone: classes 08 (connection) and 57 (the server ends
+// it), or no answer of the server at all.
+func lost(err error) bool {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return pg.Code[:2] == "08" || pg.Code[:2] == "57"
+	}
+	var lite *sqlite.Error
+	return !errors.As(err, &lite)
 }
 
 // IsUnique says whether err is a violation of a unique constraint or index.
@@ -148,6 +181,16 @@ func IsRefusedData(err error) bool {
 		return code == sqlite3.SQLITE_CONSTRAINT || code == sqlite3.SQLITE_MISMATCH || code == sqlite3.SQLITE_TOOBIG
 	}
 	return false
+}
+
+// IsNoTable says whether a statement named a table that the database does not have.
+func IsNoTable(err error) bool {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return pg.Code == "42P01"
+	}
+	var lite *sqlite.Error // its code for this is that of all errors in a statement's text
+	return errors.As(err, &lite) && lite.Code() == sqlite3.SQLITE_ERROR
 }
 
 // Exec runs a statement and returns how many rows it touched.
