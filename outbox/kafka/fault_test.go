@@ -183,7 +183,7 @@ func offsets(t testing.TB, addr string) []kafkago.OffsetCommit {
 	for p := range 12 {
 		partitions = append(partitions, p)
 	}
-	res, err := client(addr).OffsetFetch(within(t, patience), &kafkago.OffsetFetchRequest{
+	res, err := client(t, addr).OffsetFetch(within(t, patience), &kafkago.OffsetFetchRequest{
 		GroupID: kafka.DefaultGroup, Topics: map[string][]int{event.Topic: partitions},
 	})
 	if err != nil {
@@ -202,7 +202,7 @@ func offsets(t testing.TB, addr string) []kafkago.OffsetCommit {
 func setOffsets(t testing.TB, addr string, offsets []kafkago.OffsetCommit) {
 	t.Helper()
 	eventually(t, func(ctx context.Context) error {
-		res, err := client(addr).OffsetCommit(ctx, &kafkago.OffsetCommitRequest{
+		res, err := client(t, addr).OffsetCommit(ctx, &kafkago.OffsetCommitRequest{
 			GroupID: kafka.DefaultGroup, GenerationID: -1, Topics: map[string][]kafkago.OffsetCommit{event.Topic: offsets},
 		})
 		if err != nil {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 	kafkago "github.com/segmentio/kafka-go"
+	"go.uber.org/goleak"
 
 	"ansim/outbox/kafka"
 	"ansim/schema/event"
@@ -15,6 +16,9 @@ import (
 
 // patience is for what takes a broker's restart or a rebalance, on two busy cores.
 const patience = 90 * time.Second
+
+// TestMain fails when something is left running after all that was started was closed.
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func within(t testing.TB, d time.Duration) context.Context {
 	t.Helper()
@@ -165,15 +169,18 @@ func eventually(t testing.TB, do func(context.Context) error) {
 	}
 }
 
-func client(addr string) *kafkago.Client {
-	return &kafkago.Client{Addr: kafkago.TCP(addr), Timeout: 10 * time.Second, Transport: &kafkago.Transport{}}
+// client is for what a test does behind the package's back.
+func client(t testing.TB, addr string) *kafkago.Client {
+	transport := &kafkago.Transport{}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &kafkago.Client{Addr: kafkago.TCP(addr), Timeout: 10 * time.Second, Transport: transport}
 }
 
 // deleteTopic returns once the topic is gone.
 func deleteTopic(t testing.TB, addr string) {
 	t.Helper()
 	ctx := within(t, patience)
-	res, err := client(addr).DeleteTopics(ctx, &kafkago.DeleteTopicsRequest{Topics: []string{event.Topic}})
+	res, err := client(t, addr).DeleteTopics(ctx, &kafkago.DeleteTopicsRequest{Topics: []string{event.Topic}})
 	if err == nil {
 		err = res.Errors[event.Topic]
 	}

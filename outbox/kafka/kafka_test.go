@@ -30,7 +30,7 @@ func TestEnsureTopics(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		meta, err := client(addr).Metadata(ctx, &kafkago.MetadataRequest{Topics: []string{event.Topic}})
+		meta, err := client(t, addr).Metadata(ctx, &kafkago.MetadataRequest{Topics: []string{event.Topic}})
 		if err != nil || len(meta.Topics) != 1 || len(meta.Topics[0].Partitions) != 12 {
 			t.Fatalf("topic is %+v, %v", meta, err)
 		}
@@ -130,7 +130,7 @@ func TestUnreadableRecord(t *testing.T) {
 	kafkatest.Each(t, func(t *testing.T, addr string) {
 		ensure(t, addr)
 		eventually(t, func(ctx context.Context) error {
-			res, err := client(addr).Produce(ctx, &kafkago.ProduceRequest{
+			res, err := client(t, addr).Produce(ctx, &kafkago.ProduceRequest{
 				Topic: event.Topic, RequiredAcks: kafkago.RequireAll,
 				Records: kafkago.NewRecordReader(
 					kafkago.Record{Value: kafkago.NewBytes([]byte("\x00not json"))},
