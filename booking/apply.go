@@ -22,6 +22,7 @@ type applying struct {
 	file    ProgrammeFile
 	changes []Change
 	reasons []string // against it
+	booked  map[string]bool
 }
 
 // ApplyProgramme brings the database to what file says, in one transaction, and returns what it changed: nothing when it is
@@ -102,11 +103,11 @@ func (a *applying) programme(ctx context.Context) error {
 		return nil
 	}
 	if slices.Contains(d, "time_zone") {
-		booked, err := a.booked(ctx, "programme_id", p.ID)
+		booked, err := a.bookedSlots(ctx)
 		if err != nil {
 			return err
 		}
-		if booked {
+		if len(booked) > 0 {
 			a.against("time_zone: the programme has reservations, whose people were told the time of day in %s", old.Zone)
 		}
 	}
@@ -119,14 +120,21 @@ func (a *applying) programme(ctx context.Context) error {
 	return nil
 }
 
-// booked says whether reservations, also cancelled ones, have value in column.
-func (a *applying) booked(ctx context.Context, column, value string) (bool, error) {
-	var n int
-	err := a.tx.Get(ctx, &n, "SELECT COUNT(*) FROM (SELECT 1 AS one FROM reservation WHERE "+column+" = ? LIMIT 1) AS found", value)
-	if err != nil {
-		return false, fmt.Errorf("look for reservations: %w", err)
+// bookedSlots are the slots of the programme that have reservations, also cancelled ones. They are read when they are
+// first asked for: most files move and remove nothing.
+func (a *applying) bookedSlots(ctx context.Context) (map[string]bool, error) {
+	if a.booked != nil {
+		return a.booked, nil
 	}
-	return n > 0, nil
+	var ids []string
+	if err := a.tx.Select(ctx, &ids, "SELECT DISTINCT slot_id FROM reservation WHERE programme_id = ?", a.file.ID); err != nil {
+		return nil, fmt.Errorf("look for reservations: %w", err)
+	}
+	a.booked = make(map[string]bool, len(ids))
+	for _, id := range ids {
+		a.booked[id] = true
+	}
+	return a.booked, nil
 }
 
 type ruleRow struct {

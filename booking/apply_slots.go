@@ -76,11 +76,11 @@ func (a *applying) sitesAndSlots(ctx context.Context) error {
 }
 
 func (a *applying) removeSlot(ctx context.Context, s slotState) (bool, error) {
-	booked, err := a.booked(ctx, "slot_id", s.ID)
+	booked, err := a.bookedSlots(ctx)
 	if err != nil {
 		return false, err
 	}
-	if booked {
+	if booked[s.ID] {
 		a.against("slot %s: it has reservations and cannot be removed", s.ID)
 		return false, nil
 	}
@@ -126,6 +126,7 @@ func (a *applying) oldSlots(ctx context.Context) ([]slotState, error) {
 	if err := a.tx.Select(ctx, &own, columns+"programme_id = ? ORDER BY id"+a.tx.ForUpdate(), a.file.ID); err != nil {
 		return nil, fmt.Errorf("lock slots: %w", err)
 	}
+	a.booked = nil // what was read before the lock may have grown
 	return append(all, own...), nil
 }
 
@@ -177,11 +178,11 @@ func (a *applying) storeSlots(ctx context.Context, old []slotState) error {
 		d.is("site", was.SiteID == s.SiteID)
 		d.is("starts_at", was.StartsAt.Equal(s.StartsAt))
 		if len(d) > 0 {
-			booked, err := a.booked(ctx, "slot_id", s.ID)
+			booked, err := a.bookedSlots(ctx)
 			if err != nil {
 				return err
 			}
-			if booked {
+			if booked[s.ID] {
 				a.against("slot %s: it has reservations and cannot be moved", s.ID)
 			}
 		}

@@ -99,7 +99,9 @@ func lockSlots(ctx context.Context, tx *sqldb.Tx, ids map[string]bool) (map[stri
 	return found, nil
 }
 
-// lockActive locks the people's confirmed reservations in the order of their identity hashes.
+// lockActive locks the people's confirmed reservations in the order of their identity hashes. Most people of a batch have
+// none, so they are looked up first, by a subquery for each: that is an index lookup in any plan, while a join with the
+// batch is now and then planned as a scan of the whole table, which grows with every booking.
 func lockActive(ctx context.Context, tx *sqldb.Tx, people map[person]bool) (map[person]*row, error) {
 	found := make(map[person]*row, len(people))
 	if len(people) == 0 {
@@ -111,9 +113,23 @@ func lockActive(ctx context.Context, tx *sqldb.Tx, people map[person]bool) (map[
 		wanted.Add(p.programme, []byte(p.identity))
 	}
 	with, args := tx.Source(wanted)
+	var ids []string
+	if err := tx.Select(ctx, &ids, "WITH "+with+` SELECT id FROM (SELECT (SELECT r.id FROM reservation r
+			WHERE r.programme_id = w.programme_id AND r.identity_hash = w.identity_hash AND r.status = 'confirmed') AS id
+		FROM wanted w) AS existing WHERE id IS NOT NULL`, tx.Unplanned(args...)...); err != nil {
+		return nil, fmt.Errorf("look for reservations: %w", err)
+	}
+	if len(ids) == 0 {
+		return found, nil
+	}
+	existing := sqldb.NewRows("existing", sqldb.Column{Name: "id", Type: sqldb.UUID})
+	for _, id := range ids {
+		existing.Add(id)
+	}
+	with, args = tx.Source(existing)
 	var rows []*row
 	if err := tx.Select(ctx, &rows, "WITH "+with+" SELECT "+ownColumns+` FROM reservation r
-		WHERE r.status = 'confirmed' AND (r.programme_id, r.identity_hash) IN (SELECT programme_id, identity_hash FROM wanted)
+		WHERE r.status = 'confirmed' AND r.id IN (SELECT id FROM existing)
 		ORDER BY r.identity_hash, r.programme_id`+tx.ForUpdate(), tx.Unplanned(args...)...); err != nil {
 		return nil, fmt.Errorf("lock reservations: %w", err)
 	}
