@@ -62,11 +62,38 @@ func NormalizePhone(s string) (personal.Phone, error) {
 	if len(s) > 40 || !utf8.ValidString(s) || hasLetters(s) || hasForbidden(s) {
 		return "", problem(SlugPhone)
 	}
+	if mobile, ok := koreanMobile(s); ok {
+		return mobile, nil
+	}
 	n, err := phonenumbers.Parse(s, "KR")
 	if err != nil || n.GetExtension() != "" || !phonenumbers.IsValidNumber(n) {
 		return "", problem(SlugPhone)
 	}
 	return personal.Phone(phonenumbers.Format(n, phonenumbers.E164)), nil
+}
+
+// koreanMobile reads 010-1234-5678 and +82 10 1234 5678, however they are separated. All of 010 with eight digits are mobile
+// numbers by the Korean numbering plan; the library's tables follow assignments late and would refuse people with new
+// ones. It is also nearly every number here, and the library takes 8 µs for one.
+func koreanMobile(s string) (personal.Phone, bool) {
+	digits := make([]byte, 0, 16)
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c >= '0' && c <= '9', c == '+' && i == 0:
+			digits = append(digits, c)
+		case c != '-' && c != ' ' && c != '.':
+			return "", false
+		}
+	}
+	d := string(digits)
+	rest, ok := strings.CutPrefix(d, "010")
+	if !ok {
+		rest, ok = strings.CutPrefix(d, "+8210")
+	}
+	if !ok || len(rest) != 8 {
+		return "", false
+	}
+	return personal.Phone("+8210" + rest), true
 }
 
 // hasLetters keeps vanity numbers (1-800-FLOWERS) and extensions out: a text cannot go there by mistake.

@@ -145,12 +145,12 @@ func readBook(body []byte, now time.Time) (booking.BookRequest, *node, error) {
 			req.Identity = c.text(r, "resident", "identity", true, plain(booking.NormalizeIdentity))
 			req.Name = personal.Name(c.text(r, "resident", "name", true, plain(booking.NormalizeName)))
 			req.BirthDate = c.text(r, "resident", "birth_date", true, booking.ParseBirthDate)
-			req.Phone = personal.Phone(c.text(r, "resident", "phone", true, phoneRule))
+			req.Phone = personal.Phone(c.text(r, "resident", "phone", true, plain(booking.NormalizePhone)))
 		}
 		if b := n.member("booked_by"); b != nil && c.object(b, "booked_by", "name", "phone") {
 			req.Booker = &booking.Person{
 				Name:  personal.Name(c.text(b, "booked_by", "name", true, plain(booking.NormalizeName))),
-				Phone: personal.Phone(c.text(b, "booked_by", "phone", true, phoneRule)),
+				Phone: personal.Phone(c.text(b, "booked_by", "phone", true, plain(booking.NormalizePhone))),
 			}
 		}
 	}

@@ -211,19 +211,6 @@ func TestReadSearch(t *testing.T) {
 	}
 }
 
-// The short cut for Korean numbers must not change what is taken.
-func TestPhoneRuleIsNormalizePhone(t *testing.T) {
-	t.Parallel()
-	for i := range 10000 {
-		number := "+8210" + string([]byte{byte('0' + i/1000), byte('0' + i/100%10), byte('0' + i/10%10), byte('0' + i%10)}) + "1234"
-		want, wantErr := booking.NormalizePhone(number)
-		got, err := phoneRule(number, testNow)
-		if got != want.Reveal() || (err == nil) != (wantErr == nil) {
-			t.Fatalf("%s: got %q, %v; NormalizePhone %q, %v", number, got, err, want.Reveal(), wantErr)
-		}
-	}
-}
-
 // The description and the decoder must name the same fields, and agree on which are required.
 func TestDescriptionIsWhatIsRead(t *testing.T) {
 	t.Parallel()

@@ -2,7 +2,6 @@ package api
 
 import (
 	"errors"
-	"strings"
 	"time"
 
 	"ansim/booking"
@@ -58,13 +57,3 @@ func filled(r rule) rule {
 }
 
 var errEmpty = &booking.ValidationProblem{Slug: codeEmpty, Sentence: fieldTexts[codeEmpty].en}
-
-// phoneRule is booking.NormalizePhone with a short cut for what nearly all numbers here are: a Korean mobile number in E.164.
-// The library takes 8 µs for one, as long as all else that is done with a body. 010-597 to 010-599 are left to it: by its
-// tables they do not exist.
-func phoneRule(s string, now time.Time) (string, error) {
-	if rest, ok := strings.CutPrefix(s, "+8210"); ok && len(rest) == 8 && strings.Trim(rest, "0123456789") == "" && (rest < "597" || rest >= "6") {
-		return s, nil
-	}
-	return plain(booking.NormalizePhone)(s, now)
-}
