@@ -80,3 +80,23 @@ func TestOpenTransactionsNeitherStallNorAreMissed(t *testing.T) {
 	}
 	unrelated.end(true)
 }
+
+// A transaction that commits late brings a backlog of low ids; what stands between those was published long ago.
+func TestLateBacklogRepeatsNothing(t *testing.T) {
+	t.Parallel()
+	db := dbtest.Postgres(t, sqldb.Options{})
+	l := newLog()
+	relay := outbox.NewRelay(db, l, outbox.RelayOptions{Page: 10})
+	run(t, relay)
+	late := make([]event.Event, 25)
+	for i := range late {
+		late[i] = booked()
+	}
+	open := hold(t, db, func(ctx context.Context, tx *sqldb.Tx) error { return outbox.Append(ctx, tx, late) })
+	want := appendAll(t, db, 35)
+	l.awaitCount(t, 35)
+	open.end(true)
+	l.awaitCount(t, 60)
+	last := appendAll(t, db, 1)
+	same(t, l.awaitCount(t, 61), append(append(want, late...), last...))
+}

@@ -147,6 +147,17 @@ func TestSettledPassesNoOpenTransaction(t *testing.T) {
 	rest, pos := settled(t, db, pos, later, 10)
 	same(t, rest, []event.Event{low, behind})
 
+	// By pages of one, as a position is stored after each.
+	var paged []event.Event
+	for at := ""; len(paged) < 4; {
+		page, next := settled(t, db, at, later, 1)
+		if len(page) == 0 {
+			break
+		}
+		paged, at = append(paged, page...), next
+	}
+	same(t, paged, []event.Event{high, low, behind})
+
 	// A position from before a dump was restored: the sweep begins again.
 	again, _ := settled(t, db, "900000000:3", later, 10)
 	if len(again) != 3 {
