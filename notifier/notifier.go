@@ -31,12 +31,11 @@ type Options struct {
 
 // Notifier runs intake, sender, reconciler and sweeper. Any number of processes may run one on the same database.
 type Notifier struct {
-	opts   Options
-	sender *sender
-	stop   context.CancelFunc
-	hard   context.CancelFunc
-	done   sync.WaitGroup
-	wake   chan struct{}
+	opts Options
+	stop context.CancelFunc
+	hard context.CancelFunc
+	done sync.WaitGroup
+	wake chan struct{}
 }
 
 // Start runs a notifier until Stop.
