@@ -77,6 +77,19 @@ func (p position) unpublished(d sqldb.Dialect) (string, []any) {
 	}
 }
 
+// quiet says that certainly nothing was committed behind p, at a small part of the cost of a read: on PostgreSQL when the
+// snapshot is the very same (other tables' transactions change it, too).
+func quiet(ctx context.Context, db *sqldb.DB, p position) (bool, error) {
+	if db.Dialect() == sqldb.SQLite {
+		var last int64
+		err := db.Peek(ctx, &last, `SELECT COALESCE(MAX(id), 0) FROM outbox`)
+		return last <= p.after, err
+	}
+	var now string
+	err := db.Peek(ctx, &now, `SELECT CAST(pg_current_snapshot() AS text)`)
+	return p.to == "" && now == p.from, err
+}
+
 // readBehind returns at most limit rows behind p, in order, and the position behind them.
 func readBehind(ctx context.Context, tx *sqldb.Tx, p position, limit int) ([]record, position, error) {
 	if tx.Dialect() == sqldb.SQLite {

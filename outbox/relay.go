@@ -169,12 +169,7 @@ func (r *Relay) keep(ctx context.Context, l *lease) error {
 func (r *Relay) read(ctx context.Context, pos position, batches chan<- batch) error {
 	wait := r.opts.BusyPoll
 	for {
-		var rs []record
-		var next position
-		err := r.db.Read(ctx, func(ctx context.Context, tx *sqldb.Tx) (err error) {
-			rs, next, err = readBehind(ctx, tx, pos, r.opts.Page)
-			return err
-		})
+		rs, next, err := r.readOnce(ctx, pos)
 		if err != nil {
 			return fmt.Errorf("read the outbox: %w", err)
 		}
@@ -190,11 +185,24 @@ func (r *Relay) read(ctx context.Context, pos position, batches chan<- batch) er
 			continue
 		}
 		// That nothing lies between two positions need not be stored: the next batch stores a later one.
-		if !paging && !r.await(ctx, wait) {
-			return ctx.Err()
+		for still := !paging; still; {
+			if !r.await(ctx, wait) {
+				return ctx.Err()
+			}
+			wait = min(wait*2, r.opts.IdlePoll)
+			if still, err = quiet(ctx, r.db, pos); err != nil {
+				return fmt.Errorf("look at the outbox: %w", err)
+			}
 		}
-		wait = min(wait*2, r.opts.IdlePoll)
 	}
+}
+
+func (r *Relay) readOnce(ctx context.Context, pos position) (rs []record, next position, err error) {
+	err = r.db.Read(ctx, func(ctx context.Context, tx *sqldb.Tx) (err error) {
+		rs, next, err = readBehind(ctx, tx, pos, r.opts.Page)
+		return err
+	})
+	return rs, next, err
 }
 
 // publish publishes each batch and stores the position behind it: after the events are stored, never before. A crash
