@@ -10,7 +10,6 @@ import (
 
 	"github.com/cenkalti/backoff/v4"
 
-	"ansim/schema/personal"
 	"ansim/schema/sqldb"
 )
 
@@ -49,7 +48,6 @@ type sender struct {
 // request is one attempt that is committed and about to be made.
 type request struct {
 	messageID string
-	to        personal.Phone
 	text      Text
 }
 
@@ -203,8 +201,7 @@ func (s *sender) beginOne(m *Message, appointments map[string]Appointment, now t
 	}
 	token, hash := newToken(), sha256.Sum256([]byte(body))
 	m.begin(token, hash[:], now, now.Add(s.policy.Lease))
-	to := a.phone(m.Recipient)
-	return request{messageID: m.ID, to: to, text: Text{To: to, Body: body, Token: token,
+	return request{messageID: m.ID, text: Text{To: a.phone(m.Recipient), Body: body, Token: token,
 		Valid: min(longestValidity, a.StartsAt.Sub(now))}}, true
 }
 

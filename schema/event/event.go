@@ -10,6 +10,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -98,7 +100,10 @@ func Encode(e Event) ([]Header, []byte, error) {
 	return h, b, nil
 }
 
-// Decode reads what Encode wrote. Its errors wrap ErrMalformed or ErrVersion and quote nothing of the record but its type.
+// Decode reads what Encode wrote. Its errors wrap ErrMalformed or ErrVersion and quote nothing of the record but its type, and
+// that only when it is one of ours but for the version's number. What Decode accepts, both databases can store: ids are UUIDs
+// in the one form that equals itself as text, numbers and years have their range. A traceparent that is none is left out, as
+// W3C has it.
 func Decode(headers []Header, data []byte) (Event, error) {
 	get := func(key string) string {
 		for _, h := range headers {
@@ -111,7 +116,13 @@ func Decode(headers []Header, data []byte) (Event, error) {
 	if v := get("ce_specversion"); v != "1.0" {
 		return Event{}, fmt.Errorf("%w: ce_specversion is not 1.0", ErrMalformed)
 	}
+	if get("ce_source") != Source {
+		return Event{}, fmt.Errorf("%w: ce_source is not %s", ErrMalformed, Source)
+	}
 	e := Event{ID: get("ce_id"), Type: Type(get("ce_type")), Traceparent: get("traceparent")}
+	if !traceparent.MatchString(e.Traceparent) {
+		e.Traceparent = ""
+	}
 	if !slices.Contains(types, e.Type) {
 		for _, t := range types {
 			if stem(t) == stem(e.Type) && stem(t) != "" {
@@ -120,27 +131,33 @@ func Decode(headers []Header, data []byte) (Event, error) {
 		}
 		return Event{}, fmt.Errorf("%w: unknown ce_type", ErrMalformed)
 	}
-	if uuid.Validate(e.ID) != nil {
+	if !isUUID(e.ID) {
 		return Event{}, fmt.Errorf("%w: ce_id is not a UUID", ErrMalformed)
 	}
 	t, err := time.Parse(time.RFC3339Nano, get("ce_time"))
 	if err != nil {
 		return Event{}, fmt.Errorf("%w: ce_time is not a time", ErrMalformed)
 	}
-	e.Time = t.UTC()
+	if e.Time = t.UTC(); e.Time.Year() < 1 || e.Time.Year() > 9999 {
+		return Event{}, fmt.Errorf("%w: ce_time is out of range", ErrMalformed)
+	}
 	var b body
 	if err := json.Unmarshal(data, &b); err != nil {
 		return Event{}, fmt.Errorf("%w: the body is not JSON of the expected form", ErrMalformed)
 	}
 	switch {
-	case uuid.Validate(b.ReservationID) != nil:
+	case !isUUID(b.ReservationID):
 		return Event{}, fmt.Errorf("%w: reservation_id is not a UUID", ErrMalformed)
-	case b.Version < 1:
-		return Event{}, fmt.Errorf("%w: version is below 1", ErrMalformed)
-	case b.Resend < 0:
-		return Event{}, fmt.Errorf("%w: resend is below 0", ErrMalformed)
+	case get("ce_subject") != b.ReservationID:
+		return Event{}, fmt.Errorf("%w: ce_subject is not reservation_id", ErrMalformed)
+	case b.Version < 1 || b.Version > math.MaxInt32:
+		return Event{}, fmt.Errorf("%w: version is out of range", ErrMalformed)
+	case b.Resend < 0 || b.Resend > math.MaxInt32:
+		return Event{}, fmt.Errorf("%w: resend is out of range", ErrMalformed)
 	case len(b.Recipients) == 0 || len(b.Recipients) > 2:
 		return Event{}, fmt.Errorf("%w: recipients must be one or two", ErrMalformed)
+	case len(b.Recipients) == 2 && b.Recipients[0] == b.Recipients[1]:
+		return Event{}, fmt.Errorf("%w: a recipient stands twice", ErrMalformed)
 	}
 	for _, r := range b.Recipients {
 		if r != Resident && r != Booker {
@@ -151,11 +168,23 @@ func Decode(headers []Header, data []byte) (Event, error) {
 	return e, nil
 }
 
+// isUUID says whether s is a UUID as we write them: lower case, with dashes. uuid.Validate takes other forms too, which SQLite,
+// unlike PostgreSQL, would store as other ids.
+func isUUID(s string) bool {
+	u, err := uuid.Parse(s)
+	return err == nil && u.String() == s
+}
+
 // stem is a type without its version, "" when it has none.
 func stem(t Type) string {
-	i := strings.LastIndex(string(t), ".v")
-	if i < 0 {
+	m := versioned.FindStringSubmatch(string(t))
+	if m == nil {
 		return ""
 	}
-	return string(t[:i])
+	return m[1]
 }
+
+var (
+	versioned   = regexp.MustCompile(`^(.+)\.v[0-9]{1,4}$`)
+	traceparent = regexp.MustCompile(`^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$`)
+)

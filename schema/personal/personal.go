@@ -2,10 +2,11 @@
 // numbers. However they are printed, logged or marshalled they come out masked; Reveal is the one way to the value, so that
 // every place which uses it can be found by that word.
 //
-// What Go prints by reflection it cannot always be kept from: fmt shows the fields of a struct that are not exported, and all
-// below them, without asking the field (also for %v of the whole struct, and so slog's text handler), and encoding/json writes
-// the keys of a map as they are. So a field of these types is exported, a struct that has one is never put into a field that
-// is not and then printed, and no map has these types as keys. The tests of this package look for the first and the last.
+// What Go prints by reflection it cannot always be kept from. fmt shows the fields of a struct that are not exported, and all
+// below them, without asking the field, also for %v of the whole struct and so in slog's text handler; with %s and the other
+// verbs that are not %v it shows what lies behind a pointer within a struct; encoding/json writes the keys of a map as they
+// are. So: a field of these types is exported, no map has them as keys, and a struct that holds them is logged by its ids, not
+// whole. This package's tests look for the first two in the whole module.
 package personal
 
 import (
