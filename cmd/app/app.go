@@ -76,7 +76,7 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (_ *App, err error) 
 			return nil, err
 		}
 	}
-	log.Info("ansim is up", "url", a.public, "roles", cfg.Roles, "database", a.db.Dialect())
+	log.Info("ansim is up", "url", a.public, "listens", a.listener.Addr().String(), "roles", cfg.Roles, "database", a.db.Dialect())
 	return a, nil
 }
 
@@ -156,12 +156,9 @@ func (a *App) openDatabase(ctx context.Context) (err error) {
 
 func (a *App) startBroker(context.Context) error {
 	if a.cfg.Kafka != Embedded {
-		brokers, err := kafka.ParseBrokers(a.cfg.Kafka)
-		a.brokers = brokers
-		if err != nil {
-			return fmt.Errorf("%w: ANSIM_KAFKA_BROKERS: %w", ErrUsage, err)
-		}
-		return nil
+		var err error
+		a.brokers, err = kafka.ParseBrokers(a.cfg.Kafka)
+		return err
 	}
 	b, err := embedded.Start(filepath.Join(a.cfg.Data, "broker"), a.log)
 	if err != nil {

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"ansim/outbox/kafka"
 )
 
 // ErrUsage marks settings that contradict each other: wrong use, exit 2.
@@ -79,12 +81,17 @@ func (c Config) check() error {
 	switch {
 	case len(c.Roles) == 0:
 		return fmt.Errorf("%w: name at least one role: api, relay, notifier", ErrUsage)
-	case c.Kafka == Embedded && !c.onSQLite():
+	case c.Kafka == Embedded && strings.HasPrefix(c.Database(), "postgres"): // what is neither, the database's opener refuses
 		return fmt.Errorf("%w: with a PostgreSQL database name the brokers: ANSIM_KAFKA_BROKERS=host:port,… "+
 			"(the embedded broker is for one process alone)", ErrUsage)
 	case c.embedded() && len(c.Roles) != len(Roles):
 		return fmt.Errorf("%w: SQLite and the embedded broker are for one process with all roles; "+
 			"for several processes set ANSIM_DATABASE_URL=postgres://… and ANSIM_KAFKA_BROKERS", ErrUsage)
+	}
+	if c.Kafka != Embedded {
+		if _, err := kafka.ParseBrokers(c.Kafka); err != nil {
+			return fmt.Errorf("%w: ANSIM_KAFKA_BROKERS: %w", ErrUsage, err)
+		}
 	}
 	if _, err := c.secret(); err != nil {
 		return err
