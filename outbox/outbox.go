@@ -20,7 +20,8 @@
 //	                          fenced: cursor update WHERE epoch = mine touches 0 rows; stop, try to lead again
 //
 // Times of the lease are the database's. A relay that was paused past its lease may publish a batch a second time, which the
-// intake does not mind, but can never move the cursor of its successor.
+// intake does not mind, but can never move the cursor of its successor. A leader reads one batch ahead of the one that it
+// publishes, and stores the position behind a batch only once that is published.
 package outbox
 
 import (
