@@ -43,21 +43,49 @@ func Start(t testing.TB) *Broker {
 	if err != nil {
 		missing(t, "%v", err)
 	}
-	b := &Broker{t: t, libs: jars, dir: t.TempDir(), jvm: []string{"-Xms384m", "-Xmx384m", "-XX:+UseSerialGC"}}
+	b := &Broker{t: t, libs: jars, dir: t.TempDir(), jvm: jvm()}
 	if _, bench := t.(*testing.B); !bench {
 		// A broker of a test lives for seconds, in which the second compiler never pays.
 		b.jvm = append(b.jvm, "-XX:TieredStopAtLevel=1")
 	}
 	t.Cleanup(b.Kill)
+	if err := b.begin(); err != nil {
+		t.Fatalf("start Apache Kafka: %v", err)
+	}
+	return b
+}
+
+// Launch runs a fresh Apache Kafka in dir for a program that is no test and that ends it with Kill. It is one for work, with
+// both of Java's compilers. Of Cluster's methods only Addr is for such a broker, since the others fail a test.
+func Launch(dir string) (*Broker, error) {
+	if _, err := exec.LookPath("java"); err != nil {
+		return nil, fmt.Errorf("start Apache Kafka: %w", err)
+	}
+	jars, err := libs()
+	if err != nil {
+		return nil, fmt.Errorf("start Apache Kafka: %w", err)
+	}
+	b := &Broker{libs: jars, dir: dir, jvm: jvm()}
+	if err := b.begin(); err != nil {
+		return nil, fmt.Errorf("start Apache Kafka: %w", err)
+	}
+	return b, nil
+}
+
+// jvm are the settings that every broker has: small enough for several at once.
+func jvm() []string { return []string{"-Xms384m", "-Xmx384m", "-XX:+UseSerialGC"} }
+
+// begin starts the broker for the first time.
+func (b *Broker) begin() error {
 	for try := 1; ; try++ {
 		err := b.fresh()
 		if err == nil {
-			return b
+			return nil
 		}
 		b.Kill()
 		// A port that was free may have been taken since.
 		if try == startTries || !errors.Is(err, errExited) {
-			t.Fatalf("start Apache Kafka: %v", err)
+			return err
 		}
 	}
 }
