@@ -108,6 +108,10 @@ func template(t testing.TB) string {
 		templateName = fmt.Sprintf("ansim_template_%d", os.Getpid())
 		templateErr = func() error {
 			ctx := context.Background()
+			// One of an earlier process with our number may be there still.
+			if err := admin(ctx, base, "DROP DATABASE IF EXISTS "+templateName+" WITH (FORCE)"); err != nil {
+				return err
+			}
 			if err := admin(ctx, base, "CREATE DATABASE "+templateName+" TEMPLATE template0 ENCODING 'UTF8'"); err != nil {
 				return err
 			}
