@@ -3,6 +3,7 @@ package outbox
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -27,7 +28,7 @@ func parsePosition(d sqldb.Dialect, s string) (position, error) {
 			return position{}, nil
 		}
 		id, err := strconv.ParseInt(s, 10, 64)
-		if err != nil {
+		if err != nil || id < 0 {
 			return position{}, fmt.Errorf("the relay's position %q is not an id", s)
 		}
 		return position{after: id}, nil
@@ -36,16 +37,19 @@ func parsePosition(d sqldb.Dialect, s string) (position, error) {
 		return position{from: beginning}, nil
 	}
 	from, rest, paging := strings.Cut(s, "|")
-	if !paging {
+	if !paging && snapshot.MatchString(from) {
 		return position{from: from}, nil
 	}
-	to, after, ok := strings.Cut(rest, "|")
+	to, after, _ := strings.Cut(rest, "|")
 	id, err := strconv.ParseInt(after, 10, 64)
-	if !ok || err != nil {
-		return position{}, fmt.Errorf("the relay's position %q is not from|to|id", s)
+	if err != nil || id < 0 || !snapshot.MatchString(from) || !snapshot.MatchString(to) {
+		return position{}, fmt.Errorf("the relay's position %q is neither a snapshot nor from|to|id", s)
 	}
 	return position{from: from, to: to, after: id}, nil
 }
+
+// snapshot is the form of a pg_snapshot: xmin:xmax:xip,…
+var snapshot = regexp.MustCompile(`^[0-9]+:[0-9]+:([0-9]+(,[0-9]+)*)?$`)
 
 // String is the position as the database keeps it.
 func (p position) String() string {
