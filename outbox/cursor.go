@@ -64,9 +64,15 @@ func (p position) String() string {
 }
 
 // fresh is the condition for rows that are visible now and were not in the snapshot from: begun since, or under way then.
-// The transaction ids under way are an array, so that both halves are reads of the index, whatever the table's size.
-const fresh = `(o.txid >= pg_snapshot_xmax(CAST(? AS pg_snapshot))
-	OR o.txid = ANY(ARRAY(SELECT pg_snapshot_xip(CAST(? AS pg_snapshot)))))`
+// Its parameters are from and underWay.
+const fresh = `(o.txid >= pg_snapshot_xmax(CAST(? AS pg_snapshot)) OR o.txid = ANY(CAST(? AS xid8[])))`
+
+// underWay is the array of the transactions that were under way at from. It is a parameter, and not asked of pg_snapshot_xip
+// in the statement, because the planner would guess that to be ten ids of any frequency, and after a few huge transactions
+// read the whole table for them; of values that it knows, it knows that they are rare.
+func (p position) underWay() string {
+	return "{" + p.from[strings.LastIndexByte(p.from, ':')+1:] + "}"
+}
 
 // unpublished is the condition for rows behind p, with its parameters.
 func (p position) unpublished(d sqldb.Dialect) (string, []any) {
@@ -74,10 +80,10 @@ func (p position) unpublished(d sqldb.Dialect) (string, []any) {
 	case d == sqldb.SQLite:
 		return "o.id > ?", []any{p.after}
 	case p.to == "":
-		return fresh, []any{p.from, p.from}
+		return fresh, []any{p.from, p.underWay()}
 	default:
 		return fresh + ` AND (o.id > ? OR NOT pg_visible_in_snapshot(o.txid, CAST(? AS pg_snapshot)))`,
-			[]any{p.from, p.from, p.after, p.to}
+			[]any{p.from, p.underWay(), p.after, p.to}
 	}
 }
 
@@ -122,9 +128,9 @@ func readDiff(ctx context.Context, tx *sqldb.Tx, p position, limit int) ([]recor
 				SELECT `+columns+` FROM outbox o
 				WHERE o.txid >= pg_snapshot_xmax(CAST(? AS pg_snapshot)) AND o.txid < pg_snapshot_xmax(pg_current_snapshot())
 				UNION ALL
-				SELECT `+columns+` FROM outbox o WHERE o.txid = ANY(ARRAY(SELECT pg_snapshot_xip(CAST(? AS pg_snapshot))))
+				SELECT `+columns+` FROM outbox o WHERE o.txid = ANY(CAST(? AS xid8[]))
 			) o ORDER BY o.id + 0 LIMIT ?
-		) o ON true ORDER BY o.id`, tx.Unplanned(p.from, p.from, limit+1)...)
+		) o ON true ORDER BY o.id`, tx.Unplanned(p.from, p.underWay(), limit+1)...)
 	if err != nil {
 		return nil, p, err
 	}
