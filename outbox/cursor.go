@@ -116,21 +116,24 @@ func readBehind(ctx context.Context, tx *sqldb.Tx, p position, limit int) ([]rec
 	return readDiff(ctx, tx, p, limit)
 }
 
+// diffQuery gives the snapshot of now and the first rows that are visible in it and were not in another, or NULLs. Its
+// parameters are that other snapshot, what was under way in it, and a limit. The order is by an expression, so that no plan can
+// walk the primary key from the first row of the table to find it.
+const diffQuery = `SELECT s.now, ` + columns + ` FROM (SELECT CAST(pg_current_snapshot() AS text) AS now) s
+	LEFT JOIN LATERAL (
+		SELECT ` + columns + ` FROM (
+			SELECT ` + columns + ` FROM outbox o
+			WHERE o.txid >= pg_snapshot_xmax(CAST(? AS pg_snapshot)) AND o.txid < pg_snapshot_xmax(pg_current_snapshot())
+			UNION ALL
+			SELECT ` + columns + ` FROM outbox o WHERE o.txid = ANY(CAST(? AS xid8[]))
+		) o ORDER BY o.id + 0 LIMIT ?
+	) o ON true ORDER BY o.id`
+
 // readDiff reads what is visible now and was not at p, and the snapshot of now, in one statement. When that is more than
 // limit, the position behind the first limit rows remembers the snapshot that they were read from: to advance to it now would
 // lose the rest.
-//
-// The order is by an expression, so that no plan can walk the primary key from the first row of the table to find it.
 func readDiff(ctx context.Context, tx *sqldb.Tx, p position, limit int) ([]record, position, error) {
-	rows, err := tx.Query(ctx, `SELECT s.now, `+columns+` FROM (SELECT CAST(pg_current_snapshot() AS text) AS now) s
-		LEFT JOIN LATERAL (
-			SELECT `+columns+` FROM (
-				SELECT `+columns+` FROM outbox o
-				WHERE o.txid >= pg_snapshot_xmax(CAST(? AS pg_snapshot)) AND o.txid < pg_snapshot_xmax(pg_current_snapshot())
-				UNION ALL
-				SELECT `+columns+` FROM outbox o WHERE o.txid = ANY(CAST(? AS xid8[]))
-			) o ORDER BY o.id + 0 LIMIT ?
-		) o ON true ORDER BY o.id`, tx.Unplanned(p.from, p.underWay(), limit+1)...)
+	rows, err := tx.Query(ctx, diffQuery, tx.Unplanned(p.from, p.underWay(), limit+1)...)
 	if err != nil {
 		return nil, p, err
 	}
@@ -163,14 +166,16 @@ func readDiff(ctx context.Context, tx *sqldb.Tx, p position, limit int) ([]recor
 	return rs, position{from: p.from, to: now, after: rs[limit-1].ID}, nil
 }
 
+// pageQuery gives rows behind an id that are visible in one snapshot and were not in another.
+const pageQuery = `SELECT ` + columns + ` FROM outbox o
+	WHERE o.id > ? AND pg_visible_in_snapshot(o.txid, CAST(? AS pg_snapshot))
+	AND NOT pg_visible_in_snapshot(o.txid, CAST(? AS pg_snapshot)) ORDER BY o.id LIMIT ?`
+
 // readPage reads the next page of a backlog: what lies between the two snapshots, behind an id. The read begins at that id, and
 // most of what follows belongs to the backlog, so a page costs what it holds.
 func readPage(ctx context.Context, tx *sqldb.Tx, p position, limit int) ([]record, position, error) {
 	var rs []record
-	err := tx.Select(ctx, &rs, `SELECT `+columns+` FROM outbox o
-		WHERE o.id > ? AND pg_visible_in_snapshot(o.txid, CAST(? AS pg_snapshot))
-		AND NOT pg_visible_in_snapshot(o.txid, CAST(? AS pg_snapshot)) ORDER BY o.id LIMIT ?`,
-		tx.Unplanned(p.after, p.to, p.from, limit)...)
+	err := tx.Select(ctx, &rs, pageQuery, tx.Unplanned(p.after, p.to, p.from, limit)...)
 	if err != nil {
 		return nil, p, err
 	}
