@@ -79,7 +79,7 @@ func claim(ctx context.Context, tx *sqldb.Tx, s State, token string, limit int, 
 			ORDER BY m.due_at, m.id LIMIT ?`+tx.ForUpdateSkipLocked()+`)
 		UPDATE message SET lease_token = ?, due_at = ?, updated_at = ? FROM due WHERE id = due_id
 		RETURNING `+messageColumns,
-		sqldb.At(now), limit, token, sqldb.At(now.Add(lease)), sqldb.At(now))
+		tx.Unplanned(sqldb.At(now), limit, token, sqldb.At(now.Add(lease)), sqldb.At(now))...)
 	if err != nil {
 		return nil, fmt.Errorf("claim %s messages: %w", s, err)
 	}
@@ -100,23 +100,28 @@ func load(ctx context.Context, tx *sqldb.Tx, ids []string) (map[string]*Message,
 	src, args := tx.Source(rows)
 	var ms []*Message
 	err := tx.Select(ctx, &ms, "WITH "+src+" SELECT "+messageColumns+
-		" FROM message WHERE id IN (SELECT src_id FROM src) ORDER BY id"+tx.ForUpdate(), args...)
+		" FROM message WHERE id IN (SELECT src_id FROM src) ORDER BY id"+tx.ForUpdate(), tx.Unplanned(args...)...)
 	if err != nil {
 		return nil, fmt.Errorf("load messages: %w", err)
 	}
 	byID := make(map[string]*Message, len(ms))
-	old := false
+	// Attempts are asked for by both columns of their index: by message_id alone a planner without statistics expects
+	// hundreds for each message, and reads the whole table instead.
+	tries := sqldb.NewRows("src", sqldb.Column{Name: "src_id", Type: sqldb.UUID}, sqldb.Column{Name: "src_n", Type: sqldb.Int})
 	for _, m := range ms {
 		byID[m.ID] = m
-		old = old || m.Attempts > 0
+		for n := 1; n <= m.Attempts; n++ {
+			tries.Add(m.ID, n)
+		}
 	}
-	if !old {
+	if tries.Len() == 0 {
 		return byID, nil
 	}
+	src, args = tx.Source(tries)
 	var as []*Attempt
 	err = tx.Select(ctx, &as, "WITH "+src+` SELECT token, message_id, n, state, body_hash, provider_sid, http_status, error_code,
 		detail, started_at, unknown_at, finished_at
-		FROM attempt WHERE message_id IN (SELECT src_id FROM src) ORDER BY message_id, n`, args...)
+		FROM src JOIN attempt ON message_id = src_id AND n = src_n ORDER BY message_id, n`, tx.Unplanned(args...)...)
 	if err != nil {
 		return nil, fmt.Errorf("load attempts: %w", err)
 	}
@@ -175,7 +180,7 @@ func updateMessages(ctx context.Context, tx *sqldb.Tx, ms []*Message, now time.T
 	_, err := tx.Exec(ctx, "WITH "+src+` UPDATE message SET state = new_state, reason = new_reason, due_at = new_due_at,
 		lease_token = new_lease_token, attempts = new_attempts, failures = new_failures, looks = new_looks,
 		accepted_at = new_accepted_at, delivered_at = new_delivered_at, updated_at = ?
-		FROM src WHERE id = src_id`, append(args, sqldb.At(now))...)
+		FROM src WHERE id = src_id`, tx.Unplanned(append(args, sqldb.At(now))...)...)
 	if err != nil {
 		return fmt.Errorf("update messages: %w", err)
 	}
@@ -217,7 +222,7 @@ func updateAttempts(ctx context.Context, tx *sqldb.Tx, as []*Attempt) error {
 	src, args := tx.Source(rows)
 	_, err := tx.Exec(ctx, "WITH "+src+` UPDATE attempt SET state = new_state, provider_sid = new_sid,
 		http_status = new_http_status, error_code = new_error_code, detail = new_detail, unknown_at = new_unknown_at,
-		finished_at = new_finished_at FROM src WHERE token = src_token`, args...)
+		finished_at = new_finished_at FROM src WHERE token = src_token`, tx.Unplanned(args...)...)
 	if err != nil {
 		return fmt.Errorf("update attempts: %w", err)
 	}
@@ -241,7 +246,7 @@ func owners(ctx context.Context, tx *sqldb.Tx, tokens, sids []string) (bySID, by
 		}
 		src, args := tx.Source(rows)
 		var got []row
-		if err := tx.Select(ctx, &got, "WITH "+src+" "+query, args...); err != nil {
+		if err := tx.Select(ctx, &got, "WITH "+src+" "+query, tx.Unplanned(args...)...); err != nil {
 			return nil, fmt.Errorf("find attempts: %w", err)
 		}
 		for _, r := range got {

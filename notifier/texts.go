@@ -38,7 +38,7 @@ func Texts(ctx context.Context, db *sqldb.DB, reservationIDs []string) (map[stri
 		src, args := tx.Source(rows)
 		return tx.Select(ctx, &all, "WITH "+src+` SELECT reservation_id, version, kind, recipient, resend, state, reason,
 			attempts, accepted_at, delivered_at FROM message WHERE reservation_id IN (SELECT src_id FROM src)
-			ORDER BY reservation_id, version, resend, recipient`, args...)
+			ORDER BY reservation_id, version, resend, recipient`, tx.Unplanned(args...)...)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read texts: %w", err)
