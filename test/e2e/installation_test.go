@@ -115,15 +115,27 @@ slots:
 	return b.String(), slots
 }
 
-// serve starts a serving process and waits until it is up. With the role api the front leads to it from then on.
+// serve starts a serving process and waits until it is up.
 func (in *installation) serve(roles string) *process {
 	in.t.Helper()
-	p := start(in.t, "serve "+roles, in.env, "serve", "--addr", "127.0.0.1:0", "--roles", roles)
+	p := in.begin(roles)
+	in.up(p)
+	return p
+}
+
+// begin starts a serving process and does not wait for it.
+func (in *installation) begin(roles string) *process {
+	in.t.Helper()
+	return start(in.t, "serve "+roles, in.env, "serve", "--addr", "127.0.0.1:0", "--roles", roles)
+}
+
+// up waits until a serving process is up. If it has the role api, the front leads to it from then on.
+func (in *installation) up(p *process) {
+	in.t.Helper()
 	p.line(p.out, "ansim serves at "+in.front.url)
-	if strings.Contains(roles, "api") {
+	if strings.Contains(p.name, "api") {
 		in.front.leadTo(p.addr())
 	}
-	return p
 }
 
 // addr is where a serving process listens.
@@ -136,6 +148,31 @@ func (p *process) addr() string {
 		p.t.Fatalf("%s does not say where it listens: %v", p.name, err)
 	}
 	return up.Listens
+}
+
+// readiness is /readyz of a serving process.
+type readiness struct {
+	Status  string            `json:"status"`
+	Checks  map[string]string `json:"checks"`
+	Leading *bool             `json:"relay_leading"`
+}
+
+// ready asks a serving process how it is. It must answer 200, whatever its broker does.
+func (in *installation) ready(p *process) (r readiness) {
+	in.t.Helper()
+	a, err := in.page("http://" + p.addr() + "/readyz")
+	if err != nil || a.status != http.StatusOK {
+		in.t.Fatalf("readiness of %s: status %d, error %v: %s", p.name, a.status, err, a.body)
+	}
+	a.decode(in.t, &r)
+	return r
+}
+
+// leads says whether a process has the relay's lead.
+func (in *installation) leads(p *process) bool {
+	in.t.Helper()
+	l := in.ready(p).Leading
+	return l != nil && *l
 }
 
 // all are the roles of one process that does everything.

@@ -122,6 +122,19 @@ func (in *installation) everybodyKnows(limit time.Duration, crowds ...*crowd) re
 	return rep
 }
 
+// allDelivered waits until the phones have every confirmation that the network took. After a kill of the api role it may
+// never be known of some: their receipts came while nobody listened.
+func (in *installation) allDelivered() {
+	in.t.Helper()
+	await(in.t, 30*time.Second, "all texts are delivered", func() error {
+		rep, _ := in.check()
+		if rep.Figures.Delivered != rep.Figures.Accepted {
+			return fmt.Errorf("%w: %+v", errNotYet, rep.Figures)
+		}
+		return nil
+	})
+}
+
 // judgeTexts wants exactly one confirmation for each who booked, exactly one cancellation, after it, for each who cancelled,
 // to their own number, and no text about anything else.
 func (in *installation) judgeTexts(people []*person) {

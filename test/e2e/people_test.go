@@ -112,6 +112,7 @@ type person struct {
 type crowd struct {
 	in     *installation
 	people []*person
+	pace   time.Duration // between one and the next who begins; 0: as fast as requestors are free
 	booked atomic.Int64
 
 	mu      sync.Mutex
@@ -146,7 +147,15 @@ const requestors = 24
 func (c *crowd) book(ctx context.Context) error {
 	var g errgroup.Group
 	g.SetLimit(requestors)
+	next := time.NewTicker(max(c.pace, time.Microsecond))
+	defer next.Stop()
 	for _, p := range c.people {
+		if c.pace > 0 {
+			select {
+			case <-next.C:
+			case <-ctx.Done():
+			}
+		}
 		g.Go(func() error {
 			if err := c.bookOne(ctx, p); err != nil {
 				return fmt.Errorf("%s: %w", p.identity, err)
@@ -193,6 +202,16 @@ func (c *crowd) bookOne(ctx context.Context, p *person) error {
 	}
 	c.note()
 	return nil
+}
+
+// untroubled says that everybody had their answer at the first try.
+func (c *crowd) untroubled() {
+	c.in.t.Helper()
+	for _, p := range c.people {
+		if p.unknown > 0 {
+			c.in.t.Errorf("%s had to ask %d times", p.identity, p.invoked)
+		}
+	}
 }
 
 // note counts one who is done.

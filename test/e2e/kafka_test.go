@@ -1,0 +1,139 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	kafkago "github.com/segmentio/kafka-go"
+
+	"ansim/schema/event"
+	kafkatest "ansim/test/kafka"
+)
+
+// TestKafkaFaults does to Kafka what must not cost anybody a text, while people book. Bookings notice nothing of it.
+func TestKafkaFaults(t *testing.T) {
+	t.Parallel()
+	for _, fault := range []struct {
+		name string
+		do   func(t *testing.T, broker *kafkatest.Broker)
+	}{
+		{"topic deleted and recreated", recreateTopic},
+		{"an empty broker instead", func(_ *testing.T, b *kafkatest.Broker) { b.Wipe() }},
+		{"broker restart", func(_ *testing.T, b *kafkatest.Broker) { b.Restart() }},
+	} {
+		t.Run(fault.name, func(t *testing.T) {
+			t.Parallel()
+			broker := kafkatest.Start(t)
+			in := onServers(t, broker)
+			service := in.serve(all)
+			in.prepare()
+			c := in.crowdOf(31, people(900), 6)
+			c.pace = 15 * time.Second / time.Duration(len(c.people))
+			wait := c.start(2 * time.Minute)
+			c.until(len(c.people) / 4)
+			fault.do(t, broker)
+			wait()
+			c.untroubled()
+			in.everybodyKnows(2*time.Minute, c)
+			in.allDelivered()
+			t.Logf("the sweeper made %g messages", in.rescued(service))
+		})
+	}
+}
+
+// recreateTopic deletes the topic and makes it again, unless somebody did already. The group keeps its offsets.
+func recreateTopic(t *testing.T, broker *kafkatest.Broker) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	transport := &kafkago.Transport{}
+	defer transport.CloseIdleConnections()
+	client := &kafkago.Client{Addr: kafkago.TCP(broker.Addr()), Transport: transport}
+	res, err := client.DeleteTopics(ctx, &kafkago.DeleteTopicsRequest{Topics: []string{event.Topic}})
+	if err == nil {
+		err = res.Errors[event.Topic]
+	}
+	if err != nil {
+		t.Fatalf("delete the topic: %v", err)
+	}
+	await(t, time.Minute, "the topic is made again", func() error {
+		res, err := client.CreateTopics(ctx, &kafkago.CreateTopicsRequest{Topics: []kafkago.TopicConfig{
+			{Topic: event.Topic, NumPartitions: 12, ReplicationFactor: 1}}})
+		if err == nil {
+			err = res.Errors[event.Topic]
+		}
+		if errors.Is(err, kafkago.TopicAlreadyExists) {
+			return nil
+		}
+		return err
+	})
+}
+
+// While the broker is away people book as ever, readiness says what is degraded, and the texts go out afterwards, or before
+// that from the outbox.
+func TestBrokerAway(t *testing.T) {
+	t.Parallel()
+	broker := kafkatest.Start(t)
+	in := onServers(t, broker)
+	service := in.serve(all)
+	in.prepare()
+	before := in.crowdOf(41, 50, 0)
+	before.start(time.Minute)()
+	broker.Stop()
+	during := in.crowdOf(42, people(600), 6)
+	during.start(time.Minute)()
+	during.untroubled()
+	in.degraded(service)
+	broker.Restart()
+	in.recovered(service)
+	after := in.crowdOf(43, 50, 0)
+	after.start(time.Minute)()
+	in.everybodyKnows(2*time.Minute, before, during, after)
+	in.allDelivered()
+	t.Logf("the sweeper made %g messages", in.rescued(service))
+}
+
+// A service may start before its broker.
+func TestStartWhileBrokerIsAway(t *testing.T) {
+	t.Parallel()
+	broker := kafkatest.Start(t)
+	broker.Stop()
+	in := onServers(t, broker)
+	service := in.serve(all)
+	in.prepare()
+	early := in.crowdOf(51, people(300), 6)
+	early.start(time.Minute)()
+	early.untroubled()
+	in.degraded(service)
+	broker.Restart()
+	in.recovered(service)
+	late := in.crowdOf(52, 50, 0)
+	late.start(time.Minute)()
+	in.everybodyKnows(2*time.Minute, early, late)
+	in.allDelivered()
+	if took := service.stop(); took > stopLimit {
+		t.Errorf("it took %s to end", took)
+	}
+}
+
+func (in *installation) degraded(p *process) {
+	in.t.Helper()
+	in.becomes(p, "degraded", "away")
+}
+
+func (in *installation) recovered(p *process) {
+	in.t.Helper()
+	in.becomes(p, "ready", "ok")
+}
+
+func (in *installation) becomes(p *process, status, broker string) {
+	in.t.Helper()
+	await(in.t, time.Minute, "readiness is "+status, func() error {
+		if r := in.ready(p); r.Status != status || r.Checks["broker"] != broker || r.Checks["database"] != "ok" {
+			return fmt.Errorf("%w: %+v", errNotYet, r)
+		}
+		return nil
+	})
+}
