@@ -85,10 +85,13 @@ func cpuTimes(named map[int]string) map[string]time.Duration {
 			continue
 		}
 		name := p.name
-		if pid == os.Getpid() {
+		switch {
+		case pid == os.Getpid():
 			name = "this process"
-		} else if named[pid] != "" {
+		case named[pid] != "":
 			name = named[pid]
+		case name == "java":
+			name = "kafka"
 		}
 		sum[name] += p.cpu
 	}
