@@ -148,11 +148,11 @@ func lock(ctx context.Context, db *sqldb.DB) (unlock func(), err error) {
 		}
 		return func() { _ = f.Close() }, nil
 	}
-	// The row that is locked. Two processes that create the table at once collide in the catalogue, IF NOT EXISTS or not;
-	// the loser finds it on the second try.
-	for try := 0; ; try++ {
+	// The row that is locked. Two processes that create the table at once collide in the catalogue, IF NOT EXISTS or not, and
+	// in which of its tables differs, and so the error; the loser finds the table on the next try.
+	for range 3 {
 		_, err = db.Pool().ExecContext(ctx, `CREATE TABLE IF NOT EXISTS migration_lock (id integer PRIMARY KEY)`)
-		if err == nil || try == 3 || !sqldb.IsUnique(err) {
+		if err == nil || ctx.Err() != nil {
 			break
 		}
 	}

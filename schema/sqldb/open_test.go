@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -96,6 +97,29 @@ func TestSQLiteFileIsTheOneThatWasNamed(t *testing.T) {
 		if fi, err := os.Stat(path); err != nil || fi.Size() == 0 || db.Path() != path {
 			t.Errorf("%s: the file is not there: %v", name, err)
 		}
+	}
+}
+
+// Handles, as of several processes, that open the same new file at the same moment.
+func TestSQLiteFileIsMadeByManyAtOnce(t *testing.T) {
+	t.Parallel()
+	for range 50 {
+		path := "sqlite:" + filepath.Join(t.TempDir(), "ansim.db")
+		start := make(chan struct{})
+		var all sync.WaitGroup
+		for range 8 {
+			all.Go(func() {
+				<-start
+				db, err := sqldb.Open(t.Context(), path, sqldb.Options{})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				t.Cleanup(func() { _ = db.Close() })
+			})
+		}
+		close(start)
+		all.Wait()
 	}
 }
 

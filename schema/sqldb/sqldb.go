@@ -156,15 +156,17 @@ func openSQLite(ctx context.Context, path string, opts Options) (*DB, error) {
 		if db.write, err = open(1, dsn("journal_mode(WAL)", "synchronous(FULL)", "immediate")); err != nil {
 			return nil, err
 		}
-		if err := db.write.PingContext(ctx); err != nil {
+		// Several processes that open a new file at once change it to WAL at once, which no busy_timeout makes them wait for.
+		if err := db.retry(ctx, false, func() error { return db.write.PingContext(ctx) }); err != nil {
 			_ = db.Close()
 			return nil, fmt.Errorf("open SQLite file %s: %w", path, err)
 		}
 	}
 	if db.read, err = open(max(2, min(opts.Readers, 2*runtime.NumCPU())), dsn("query_only(ON)")); err != nil {
+		_ = db.Close()
 		return nil, err
 	}
-	if err := db.read.PingContext(ctx); err != nil {
+	if err := db.retry(ctx, false, func() error { return db.read.PingContext(ctx) }); err != nil {
 		_ = db.Close()
 		return nil, fmt.Errorf("open SQLite file %s: %w", path, err)
 	}
