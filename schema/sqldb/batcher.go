@@ -99,7 +99,7 @@ func (b *Batcher[In, Out]) loop() {
 		for i, c := range calls {
 			ins[i] = c.in
 		}
-		outs, err := b.run(context.Background(), ins)
+		outs, err := b.guarded(ins)
 		if err == nil && len(outs) != len(ins) {
 			err = errors.New("a batch answered fewer calls than it was given")
 		}
@@ -111,4 +111,15 @@ func (b *Batcher[In, Out]) loop() {
 			}
 		}
 	}
+}
+
+// guarded turns a panic of run into an error: the calls of one batch fail, and the next are served. What it panicked with is
+// left out, since that may hold anything.
+func (b *Batcher[In, Out]) guarded(ins []In) (outs []Out, err error) {
+	defer func() {
+		if recover() != nil {
+			err = errors.New("a batch panicked")
+		}
+	}()
+	return b.run(context.Background(), ins)
 }

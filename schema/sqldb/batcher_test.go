@@ -5,6 +5,7 @@ import (
 	"errors"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 
@@ -183,6 +184,23 @@ func TestBatcherRefusesAShortAnswer(t *testing.T) {
 }
 
 // Not parallel: it counts goroutines.
+func TestBatcherOutlivesAPanic(t *testing.T) {
+	t.Parallel()
+	b := sqldb.NewBatcher(1, 1, func(_ context.Context, in []int) ([]int, error) {
+		if in[0] == 0 {
+			panic("secret")
+		}
+		return in, nil
+	})
+	defer b.Stop()
+	if _, err := b.Do(t.Context(), 0); err == nil || strings.Contains(err.Error(), "secret") {
+		t.Errorf("got %v", err)
+	}
+	if out, err := b.Do(t.Context(), 7); out != 7 || err != nil {
+		t.Errorf("after a panic: %d, %v", out, err)
+	}
+}
+
 func TestBatcherLeavesNoGoroutine(t *testing.T) {
 	ignore := goleak.IgnoreCurrent()
 	b := sqldb.NewBatcher(10, 10, func(_ context.Context, in []int) ([]int, error) { return in, nil })
