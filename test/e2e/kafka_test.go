@@ -44,6 +44,52 @@ func TestKafkaFaults(t *testing.T) {
 	}
 }
 
+// TestUnreadEventsLost loses events that only Kafka had been asked to carry on: published, and read by nobody. Those come
+// from the outbox; what is published afterwards is read from Kafka, although the group's offsets are of another log.
+func TestUnreadEventsLost(t *testing.T) {
+	t.Parallel()
+	for _, fault := range []struct {
+		name string
+		do   func(t *testing.T, broker *kafkatest.Broker)
+	}{
+		{"topic deleted and recreated", recreateTopic},
+		{"an empty broker instead", func(_ *testing.T, b *kafkatest.Broker) { b.Wipe() }},
+	} {
+		t.Run(fault.name, func(t *testing.T) {
+			t.Parallel()
+			broker := kafkatest.Start(t)
+			in := onServers(t, broker)
+			front, notifier := in.serve("api,relay"), in.serve("notifier")
+			in.prepare()
+			publish := func(seed uint64, n int) *crowd {
+				c := in.crowdOf(seed, n, 0)
+				c.start(time.Minute)()
+				await(t, time.Minute, "everything is published", func() error {
+					if rows := in.metric(front, "ansim_outbox_backlog_rows"); rows > 0 {
+						return fmt.Errorf("%w: %g rows", errNotYet, rows)
+					}
+					return nil
+				})
+				return c
+			}
+			read := publish(61, 300)
+			in.everybodyKnows(time.Minute, read)
+			notifier.stop()
+			lost := publish(62, 200)
+			fault.do(t, broker)
+			later := publish(63, 100)
+			notifier = in.serve("notifier")
+			in.everybodyKnows(2*time.Minute, read, lost, later)
+			in.allDelivered()
+			n := in.rescued(notifier)
+			if n < 200 || n >= 300 {
+				t.Errorf("the sweeper made %g messages; 200 events were lost, and 100 stand in the topic", n)
+			}
+			t.Logf("the sweeper made %g messages", n)
+		})
+	}
+}
+
 // recreateTopic deletes the topic and makes it again, unless somebody did already. The group keeps its offsets.
 func recreateTopic(t *testing.T, broker *kafkatest.Broker) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

@@ -1,0 +1,98 @@
+package e2e
+
+import (
+	"fmt"
+	"syscall"
+	"testing"
+	"time"
+
+	kafkatest "ansim/test/kafka"
+)
+
+// TestRelayPausedPastItsLease freezes the relay that leads for longer than its lease, while people book and cancel. The other
+// one takes over; the frozen one, back at work in the middle of whatever it did, finds itself fenced.
+func TestRelayPausedPastItsLease(t *testing.T) {
+	t.Parallel()
+	broker := kafkatest.Start(t)
+	in := onServers(t, broker)
+	service := in.serve("api,notifier")
+	in.prepare()
+	relays := []*process{in.serve("relay"), in.serve("relay")}
+	var leader, other *process
+	await(t, time.Minute, "a relay leads", func() error {
+		for i, r := range relays {
+			if in.leads(r) {
+				leader, other = r, relays[1-i]
+				return nil
+			}
+		}
+		return errNotYet
+	})
+	c := in.crowdOf(71, people(2400), 3)
+	c.pace = 30 * time.Second / time.Duration(len(c.people))
+	wait := c.start(2 * time.Minute)
+	c.until(len(c.people) / 6)
+	leader.signal(syscall.SIGSTOP)
+	await(t, time.Minute, "the other relay leads", func() error {
+		if !in.leads(other) {
+			return errNotYet
+		}
+		return nil
+	})
+	at := c.booked.Load()
+	leader.signal(syscall.SIGCONT)
+	await(t, time.Minute, "the frozen relay knows that it does not lead", func() error {
+		if in.leads(leader) {
+			return errNotYet
+		}
+		return nil
+	})
+	t.Logf("the other relay led when %d of %d were done", at, len(c.people))
+	wait()
+	c.untroubled()
+	in.everybodyKnows(time.Minute, c)
+	in.allDelivered()
+	in.topicHolds(broker, c)
+	if in.leads(leader) || !in.leads(other) {
+		t.Error("the lead changed again without need")
+	}
+	if n := in.rescued(service); n != 0 {
+		t.Logf("the sweeper made %g messages", n)
+	}
+}
+
+// TestNotifierPausedPastItsLease freezes a notifier in the middle of its requests for longer than its lease of a minute.
+// Another one finds out what became of those texts and sends the rest; the frozen one, back again, sends none of its own.
+func TestNotifierPausedPastItsLease(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("takes longer than the lease of a minute")
+	}
+	broker := kafkatest.Start(t)
+	in := onServers(t, broker)
+	in.serve("api,relay")
+	in.prepare()
+	frozen := in.serve("notifier")
+	in.fault(`[{"answer":"ok","delay":"1s"}]`)
+	c := in.crowdOf(81, 400, 0)
+	c.start(time.Minute)()
+	await(t, time.Minute, "texts go out", func() error {
+		if n := len(in.texts(t)); n < 100 {
+			return fmt.Errorf("%w: %d", errNotYet, n)
+		}
+		return nil
+	})
+	frozen.signal(syscall.SIGSTOP)
+	taken := len(in.texts(t))
+	in.serve("notifier")
+	if taken >= len(c.people) {
+		t.Fatal("nothing was left to send when the notifier was stopped")
+	}
+	in.everybodyKnows(3*time.Minute, c)
+	frozen.signal(syscall.SIGCONT)
+	in.ready(frozen)
+	more := in.crowdOf(82, 100, 0)
+	more.start(time.Minute)()
+	in.everybodyKnows(2*time.Minute, c, more)
+	t.Logf("%d of %d texts had been taken when the notifier was frozen", taken, len(c.people))
+}
