@@ -8,7 +8,7 @@
 //
 // What is measured runs as in production: `relay` and `latency` use the relay, publisher and consumer in this process;
 // `booking` and `texts` use a serving process of its own, a phone network that makes its log durable, and a crowd on
-// keep-alive connections, each a process too. Databases are fresh for each part, with fsync on. It takes some two minutes.
+// keep-alive connections, each a process too. Databases are fresh for each part, with fsync on. It takes some three minutes.
 //
 // It needs PostgreSQL's programs, Java and Kafka's jars; see packages dbtest and kafkatest for where they are found.
 package main

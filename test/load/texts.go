@@ -17,7 +17,7 @@ import (
 const (
 	textSlots       = 25
 	textConnections = 64
-	warmPeople      = 500
+	warmPeople      = 4000 // Java is quick only after some seconds of work
 	// patience is how long the last text may take after the last booking.
 	patience = 3 * time.Minute
 )
