@@ -210,8 +210,15 @@ func (a *App) startRelay(context.Context) error {
 	a.relay = outbox.NewRelay(a.db, publisher, outbox.RelayOptions{Holder: fmt.Sprintf("%s/%d", host, os.Getpid()), Log: a.log})
 	ctx, cancel := context.WithCancel(context.Background())
 	var jobs sync.WaitGroup
-	jobs.Go(func() { a.keepTopic(ctx) })
+	looked := make(chan struct{})
+	jobs.Go(func() { a.keepTopic(ctx, sync.OnceFunc(func() { close(looked) })) })
 	jobs.Go(func() {
+		// Not before the first look at the topic, which makes it: a first start need not begin with an error.
+		select {
+		case <-looked:
+		case <-ctx.Done():
+			return
+		}
 		if err := a.relay.Run(ctx); err != nil && !errors.Is(err, context.Canceled) {
 			a.log.Error("the relay ended", "error", err)
 		}
@@ -224,7 +231,7 @@ func (a *App) startRelay(context.Context) error {
 const topicLook = 5 * time.Second
 
 // keepTopic makes the topic, when the broker is there for it, and makes it again should it go.
-func (a *App) keepTopic(ctx context.Context) {
+func (a *App) keepTopic(ctx context.Context, looked func()) {
 	missing := false
 	for ctx.Err() == nil {
 		err := kafka.EnsureTopics(ctx, a.brokers, kafka.TopicOptions{})
@@ -232,6 +239,7 @@ func (a *App) keepTopic(ctx context.Context) {
 			a.log.Warn("the topic cannot be made or looked at; bookings go on, texts wait", "error", err)
 		}
 		missing = err != nil
+		looked()
 		t := time.NewTimer(topicLook)
 		select {
 		case <-ctx.Done():
