@@ -132,8 +132,8 @@ func TestReflectionStillShowsThem(t *testing.T) {
 	if s := fmt.Sprintf("%v", struct{ phone personal.Phone }{phone}); !leaks(s) {
 		t.Errorf("fmt masks fields that are not exported now: %s", s)
 	}
-	verb := "%s" // not written out, since analysis rightly warns of it
-	if s := fmt.Sprintf(verb, somebody()); !leaks(s) {
+	//lint:ignore SA5009 that a verb which does not fit shows them is what is tested
+	if s := fmt.Sprintf("%s", any(somebody())); !leaks(s) {
 		t.Errorf("fmt masks what lies behind a pointer now: %s", s)
 	}
 	if j, err := json.Marshal(map[personal.Phone]int{phone: 1}); err != nil || !leaks(string(j)) {

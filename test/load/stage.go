@@ -26,48 +26,48 @@ type stage struct {
 	cleanups      []func()
 }
 
-func (s *stage) onEnd(f func()) { s.cleanups = append(s.cleanups, f) }
+func (st *stage) onEnd(f func()) { st.cleanups = append(st.cleanups, f) }
 
-func (s *stage) end() {
-	for _, f := range slices.Backward(s.cleanups) {
+func (st *stage) end() {
+	for _, f := range slices.Backward(st.cleanups) {
 		f()
 	}
-	s.cleanups = nil
+	st.cleanups = nil
 }
 
 // folder is one for everything of this part.
-func (s *stage) folder() (string, error) {
-	if s.dir != "" {
-		return s.dir, nil
+func (st *stage) folder() (string, error) {
+	if st.dir != "" {
+		return st.dir, nil
 	}
 	dir, err := os.MkdirTemp("", "ansim-load-")
 	if err != nil {
 		return "", err
 	}
-	s.dir = dir
-	s.onEnd(func() { _ = os.RemoveAll(dir) })
+	st.dir = dir
+	st.onEnd(func() { _ = os.RemoveAll(dir) })
 	return dir, nil
 }
 
 // postgres starts a server and opens its database with ansim's tables.
-func (s *stage) postgres(ctx context.Context, writers int) (*sqldb.DB, string, error) {
+func (st *stage) postgres(ctx context.Context, writers int) (*sqldb.DB, string, error) {
 	server, end, err := dbtest.Launch()
 	if err != nil {
 		return nil, "", err
 	}
-	s.onEnd(end)
+	st.onEnd(end)
 	db, err := sqldb.Open(ctx, server.URL(), sqldb.Options{Writers: writers})
 	if err != nil {
 		return nil, "", err
 	}
-	s.onEnd(func() { _ = db.Close() })
+	st.onEnd(func() { _ = db.Close() })
 	_, err = schema.Migrate(ctx, db, false)
 	return db, server.URL(), err
 }
 
 // kafka starts a broker and returns its address.
-func (s *stage) kafka() (string, error) {
-	dir, err := s.folder()
+func (st *stage) kafka() (string, error) {
+	dir, err := st.folder()
 	if err != nil {
 		return "", err
 	}
@@ -75,7 +75,7 @@ func (s *stage) kafka() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	s.onEnd(b.Kill)
+	st.onEnd(b.Kill)
 	return b.Addr(), nil
 }
 
@@ -95,8 +95,8 @@ type process struct {
 const endTime = 20 * time.Second
 
 // child starts this program as what, with its orders.
-func (s *stage) child(what string, orders any) (*process, error) {
-	dir, err := s.folder()
+func (st *stage) child(what string, orders any) (*process, error) {
+	dir, err := st.folder()
 	if err != nil {
 		return nil, err
 	}
@@ -122,8 +122,8 @@ func (s *stage) child(what string, orders any) (*process, error) {
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
 	}
-	s.names[p.cmd.Process.Pid] = what
-	s.onEnd(p.end)
+	st.names[p.cmd.Process.Pid] = what
+	st.onEnd(p.end)
 	return p, json.NewEncoder(p.in).Encode(orders)
 }
 

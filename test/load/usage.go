@@ -19,12 +19,12 @@ type meter struct {
 	began  time.Time
 }
 
-func (s *stage) startMeter() meter {
+func (st *stage) startMeter() meter {
 	load := "not known"
 	if b, err := os.ReadFile("/proc/loadavg"); err == nil {
 		load = strings.Fields(string(b))[0]
 	}
-	return meter{names: s.names, load: load, before: cpuTimes(s.names), began: time.Now()}
+	return meter{names: st.names, load: load, before: cpuTimes(st.names), began: time.Now()}
 }
 
 // note is one line: how long it took, what ran, how much CPU each took, and how busy the machine was before.
