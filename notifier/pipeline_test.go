@@ -64,7 +64,7 @@ func TestLostAnswersEndInOneText(t *testing.T) {
 			t.Run(string(answer)+"/callbacks-"+callbacks, func(t *testing.T) {
 				t.Parallel()
 				dbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
-					r := newRig(t, db, quick)
+					r := newRig(t, db, hasty())
 					if err := r.phones.SetFaults(sandbox.Rule{Answer: answer, Happen: "yes", Callbacks: callbacks}); err != nil {
 						t.Fatal(err)
 					}
@@ -99,7 +99,7 @@ func TestTextsThatNeverArrivedGoOut(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
-				r := newRig(t, db, quick)
+				r := newRig(t, db, hasty())
 				if err := r.phones.SetFaults(rule); err != nil {
 					t.Fatal(err)
 				}

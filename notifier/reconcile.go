@@ -40,6 +40,10 @@ type reconciler struct {
 
 // round expires leases and looks up what is due. It returns how many messages it handled.
 func (r *reconciler) round(ctx context.Context) (int, error) {
+	// Mostly nothing is: a look that takes no lock tells.
+	if due, err := r.due(ctx); err != nil || !due {
+		return 0, err
+	}
 	expired, err := r.expire(ctx)
 	if err != nil {
 		return 0, err
@@ -64,6 +68,20 @@ func (r *reconciler) round(ctx context.Context) (int, error) {
 	_ = g.Wait()
 	r.wake()
 	return expired + len(ms), nil
+}
+
+// due says whether a lease has run out or a look-up is due.
+func (r *reconciler) due(ctx context.Context) (due bool, err error) {
+	err = r.db.Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+		now, err := tx.Now(ctx)
+		if err != nil {
+			return err
+		}
+		return tx.Get(ctx, &due, `SELECT EXISTS (SELECT 1 FROM message WHERE state = 'sending' AND due_at <= ?)
+			OR EXISTS (SELECT 1 FROM message WHERE state = 'unknown' AND due_at <= ?)`,
+			tx.Unplanned(sqldb.At(now), sqldb.At(now))...)
+	})
+	return due, err
 }
 
 // expire makes open attempts whose lease ran out unknown: their process may have died after the request was written.
@@ -132,8 +150,6 @@ func (r *reconciler) look(ctx context.Context, m *Message, to personal.Phone) {
 	if len(open) == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, r.policy.Deadline)
-	defer cancel()
 	found, err := r.find(ctx, to, open[0].StartedAt.Add(-listDepth))
 	if err != nil {
 		r.metrics.looks.WithLabelValues("error").Inc()
@@ -162,6 +178,8 @@ func (r *reconciler) look(ctx context.Context, m *Message, to personal.Phone) {
 
 // find lists the number's texts, oldest first.
 func (r *reconciler) find(ctx context.Context, to personal.Phone, since time.Time) (found []Sighting, err error) {
+	ctx, cancel := context.WithTimeout(ctx, r.policy.Deadline)
+	defer cancel()
 	found, err = r.provider.Find(ctx, to, since)
 	slices.SortStableFunc(found, func(a, b Sighting) int { return a.Created.Compare(b.Created) })
 	return found, err

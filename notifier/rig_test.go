@@ -29,10 +29,16 @@ const patience = 30 * time.Second
 
 // quick are the times of a pipeline whose tests need not wait for minutes.
 var quick = notifier.Policy{
-	Lease: 2 * time.Second, Deadline: 300 * time.Millisecond,
 	Looks:      []time.Duration{20 * time.Millisecond, 60 * time.Millisecond, 120 * time.Millisecond, 200 * time.Millisecond},
 	FirstPause: 10 * time.Millisecond, LongestPause: 50 * time.Millisecond, ConfigurationPause: 50 * time.Millisecond,
-	SweepEvery: -1, LookEvery: 5 * time.Millisecond,
+	SweepEvery: -1, LookEvery: 20 * time.Millisecond,
+}
+
+// hasty is quick with a short deadline, for providers that do not answer. It leaves a slow machine time to begin.
+func hasty() notifier.Policy {
+	p := quick
+	p.Lease, p.Deadline = 15*time.Second, 2*time.Second
+	return p
 }
 
 // rig is a notifier between a source of events that the test holds and a phone network.
