@@ -166,9 +166,12 @@ func lock(ctx context.Context, db *sqldb.DB) (unlock func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := tx.ExecContext(ctx, `SELECT id FROM migration_lock WHERE id = 1 FOR UPDATE`); err != nil {
-		_ = tx.Rollback()
-		return nil, err
+	// The lock is held, and its transaction idle, for as long as the migrations take.
+	for _, s := range []string{`SET LOCAL idle_in_transaction_session_timeout = 0`, `SELECT id FROM migration_lock WHERE id = 1 FOR UPDATE`} {
+		if _, err := tx.ExecContext(ctx, s); err != nil {
+			_ = tx.Rollback()
+			return nil, err
+		}
 	}
 	return func() { _ = tx.Rollback() }, nil
 }

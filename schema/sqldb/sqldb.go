@@ -75,6 +75,11 @@ func Open(ctx context.Context, rawURL string, opts Options) (*DB, error) {
 	}
 }
 
+// idleInTransaction is how long a writing transaction may wait for its process's next statement before the server undoes it.
+// A process that stands still (a frozen machine, a cable that was pulled) would otherwise hold its locks on slots and messages
+// for as long as it does, and everybody who wants them waits. Ours follow each other at once.
+const idleInTransaction = 10 * time.Second
+
 func openPostgres(ctx context.Context, rawURL string, opts Options) (*DB, error) {
 	cfg, err := pgx.ParseConfig(rawURL)
 	if err != nil {
@@ -89,13 +94,18 @@ func openPostgres(ctx context.Context, rawURL string, opts Options) (*DB, error)
 	if opts.ReadOnly {
 		cfg.RuntimeParams["default_transaction_read_only"] = "on"
 	}
-	pool := func(n int) *sqlx.DB {
-		db := sqlx.NewDb(stdlib.OpenDB(*cfg), "pgx")
+	pool := func(n int, options ...stdlib.OptionOpenDB) *sqlx.DB {
+		db := sqlx.NewDb(stdlib.OpenDB(*cfg, options...), "pgx")
 		db.SetMaxOpenConns(n)
 		db.SetMaxIdleConns(n)
 		return db
 	}
-	db := &DB{dialect: Postgres, write: pool(opts.Writers), read: pool(opts.Readers), now: opts.Now, readOnly: opts.ReadOnly}
+	// Said by a statement and not in the start-up message, where poolers refuse what they do not know.
+	frozen := stdlib.OptionAfterConnect(func(ctx context.Context, c *pgx.Conn) error {
+		_, err := c.Exec(ctx, fmt.Sprintf("SET idle_in_transaction_session_timeout = %d", idleInTransaction.Milliseconds()))
+		return err
+	})
+	db := &DB{dialect: Postgres, write: pool(opts.Writers, frozen), read: pool(opts.Readers), now: opts.Now, readOnly: opts.ReadOnly}
 	if err := db.read.PingContext(ctx); err != nil {
 		_ = db.Close()
 		return nil, fmt.Errorf("connect to PostgreSQL at %s:%d: %w", cfg.Host, cfg.Port, plain(err))
