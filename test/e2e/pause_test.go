@@ -73,7 +73,7 @@ func TestNotifierPausedPastItsLease(t *testing.T) {
 	in.serve("api,relay")
 	in.prepare()
 	frozen := in.serve("notifier")
-	in.fault(`[{"answer":"ok","delay":"1s"}]`)
+	in.fault(`[{"match":{"every":3},"answer":"ok","delay":"1s","callbacks":"none"},{"answer":"ok","delay":"1s"}]`)
 	c := in.crowdOf(81, 400, 0)
 	c.start(time.Minute)()
 	await(t, time.Minute, "texts go out", func() error {

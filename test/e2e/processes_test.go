@@ -19,7 +19,7 @@ func TestThreeProcessesKilled(t *testing.T) {
 		in.up(p)
 	}
 	in.prepare()
-	in.fault(`[{"answer":"ok","delay":"300ms"}]`) // so that requests are under way when the notifier dies
+	in.fault(underWay)
 	c := in.crowdOf(21, people(3000), 10)
 	n := len(c.people)
 	c.pace = 24 * time.Second / time.Duration(n)
