@@ -154,7 +154,7 @@ type sweeper struct {
 func (s *sweeper) round(ctx context.Context) (more bool, err error) {
 	var rescued int64
 	err = s.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) (err error) {
-		rescued, more, err = s.page(ctx, tx)
+		rescued, more, err = s.page(ctx, tx, sweepPage)
 		return err
 	})
 	if errors.Is(err, errBusy) {

@@ -117,6 +117,9 @@ func (b *bench) begin(t *testing.T, want int) []request {
 
 func (b *bench) round(t *testing.T) {
 	t.Helper()
+	if _, err := b.look.expire(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := b.look.round(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -107,8 +107,9 @@ type Message struct {
 	DueAt         sqldb.Time      `db:"due_at"` // pending: may be claimed; sending: the lease ends; unknown: the next look
 	LeaseToken    string          `db:"lease_token"`
 	Attempts      int             `db:"attempts"`
-	Failures      int             `db:"failures"` // attempts in a row that count towards the pause before the next
-	Looks         int             `db:"looks"`    // look-ups since it became unknown
+	Failures      int             `db:"failures"`  // attempts in a row that count towards the pause before the next
+	Looks         int             `db:"looks"`     // look-ups since it became unknown
+	LookedAt      *sqldb.Time     `db:"looked_at"` // the last look-up that told something
 	EventAt       sqldb.Time      `db:"event_at"`
 	AcceptedAt    *sqldb.Time     `db:"accepted_at"`
 	DeliveredAt   *sqldb.Time     `db:"delivered_at"`
@@ -233,12 +234,16 @@ func (m *Message) decidedBy(a *Attempt) bool {
 
 func (m *Message) notSent(o Outcome, now time.Time, p Policy) {
 	if o.Throttled {
-		m.wait(now, o.RetryAfter+p.jitter(time.Second), ReasonThrottled)
+		// No failure of the text's own. But it does not ask every second all night.
+		m.wait(now, o.RetryAfter+min(p.pause(m.Attempts), longestThrottle), ReasonThrottled)
 		return
 	}
 	m.Failures++
 	m.wait(now, p.pause(m.Failures), ReasonNotReached)
 }
+
+// longestThrottle bounds what is added to the provider's own Retry-After.
+const longestThrottle = 30 * time.Second
 
 func (m *Message) rejected(o Outcome, now time.Time, p Policy) {
 	reason := fmt.Sprintf("error-%d", o.Code)
@@ -318,7 +323,7 @@ func (m *Message) missed(now time.Time, p Policy) {
 		return
 	}
 	m.Looks++
-	m.LeaseToken, m.changed = "", true
+	m.LeaseToken, m.LookedAt, m.changed = "", sqldb.AtPtr(now), true
 	if since := m.unknownSince(); m.Looks < len(p.Looks) {
 		m.DueAt = sqldb.At(since.Add(p.Looks[m.Looks]))
 		return
@@ -328,9 +333,24 @@ func (m *Message) missed(now time.Time, p Policy) {
 		return
 	}
 	// The same text with the same code again: a second copy would be harmless, none would not. The sender looks at the
-	// reservation once more before it starts.
-	m.Looks = 0
+	// reservation once more before it starts. It goes ahead of the queue, so that it starts soon after this look.
 	m.wait(now, 0, ReasonAnswerLost)
+	m.DueAt = m.EventAt
+}
+
+// lookBefore is how long before a further attempt the last look for the earlier ones may be.
+const lookBefore = 10 * time.Second
+
+// stale says that a further attempt would begin too long after the last look for the earlier ones, which may have shown up
+// since: it waited for the provider, or for its turn.
+func (m *Message) stale(now time.Time) bool {
+	return m.unknowns() > 0 && (m.LookedAt == nil || now.Sub(m.LookedAt.Time) > lookBefore)
+}
+
+// lookAgain makes m unknown once more, for one look that is due at once.
+func (m *Message) lookAgain(now time.Time, p Policy) {
+	m.move(StateUnknown, ReasonAnswerLost)
+	m.LeaseToken, m.Looks, m.DueAt = "", len(p.Looks)-1, sqldb.At(now)
 }
 
 // lookFailed plans the next look after one that told nothing. It does not count as a miss; but after p.GiveUp a person
@@ -347,11 +367,15 @@ func (m *Message) lookFailed(now time.Time, p Policy) {
 	m.DueAt = sqldb.At(now.Add(p.jitter(p.Looks[0])))
 }
 
+// unknownSince is when the newest of the unknown attempts became so.
 func (m *Message) unknownSince() time.Time {
-	if a := m.newest(); a != nil && a.UnknownAt != nil {
-		return a.UnknownAt.Time
+	since := m.DueAt.Time
+	for _, a := range m.log {
+		if a.State == AttemptUnknown && a.UnknownAt != nil {
+			since = a.UnknownAt.Time
+		}
 	}
-	return m.DueAt.Time
+	return since
 }
 
 // unknowns is how many attempts may have reached the provider without our knowing.

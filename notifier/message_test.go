@@ -36,7 +36,7 @@ func TestOutcomeDecidesTheMessage(t *testing.T) {
 		{"not written", Outcome{Class: NotSent, Detail: "dial"}, Pending, ReasonNotReached, AttemptNotSent, 1,
 			[2]time.Duration{time.Second / 2, 3 * time.Second / 2}},
 		{"429 costs no attempt", Outcome{Class: NotSent, Throttled: true, RetryAfter: 7 * time.Second}, Pending, ReasonThrottled,
-			AttemptNotSent, 0, [2]time.Duration{7 * time.Second, 9 * time.Second}},
+			AttemptNotSent, 0, [2]time.Duration{7 * time.Second, 7*time.Second + 3*time.Second/2}},
 		{"permanent", Outcome{Class: Rejected, Disposition: Permanent, Code: 21211}, StateFailed, "error-21211", AttemptRejected, 0,
 			[2]time.Duration{}},
 		{"opted out", Outcome{Class: Rejected, Disposition: OptedOut, Code: 21610}, StateFailed, ReasonOptedOut, AttemptRejected, 0,

@@ -22,8 +22,10 @@ const (
 	// listDepth is how far behind an attempt its number's list is read.
 	listDepth = 10 * time.Minute
 	// lookers is how many numbers are looked up at once, and lookClaim how many are claimed for that.
-	lookers   = 8
+	lookers   = 16
 	lookClaim = 100
+	// listTime bounds one look: a list that hangs must not hold up the others for as long as a request may take.
+	listTime = 5 * time.Second
 )
 
 // reconciler finds out what became of texts whose answer was lost.
@@ -38,27 +40,22 @@ type reconciler struct {
 	wake      func() // something may be due for sending
 }
 
-// round expires leases and looks up what is due. It returns how many messages it handled.
+// round looks up what is due. It returns how many messages it handled.
 func (r *reconciler) round(ctx context.Context) (int, error) {
-	// Mostly nothing is: a look that takes no lock tells.
-	if due, err := r.due(ctx); err != nil || !due {
-		return 0, err
-	}
-	expired, err := r.expire(ctx)
-	if err != nil {
+	if due, err := r.due(ctx, StateUnknown); err != nil || !due {
 		return 0, err
 	}
 	var ms []*Message
-	err = r.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) (err error) {
+	err := r.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) (err error) {
 		ms, err = claim(ctx, tx, StateUnknown, newToken(), lookClaim, r.policy.Lease)
 		return err
 	})
 	if err != nil || len(ms) == 0 {
-		return expired, err
+		return 0, err
 	}
 	phones, logs, err := r.prepare(ctx, ms)
 	if err != nil {
-		return expired, err
+		return 0, err
 	}
 	var g errgroup.Group
 	g.SetLimit(lookers)
@@ -67,25 +64,27 @@ func (r *reconciler) round(ctx context.Context) (int, error) {
 	}
 	_ = g.Wait()
 	r.wake()
-	return expired + len(ms), nil
+	return len(ms), nil
 }
 
-// due says whether a lease has run out or a look-up is due.
-func (r *reconciler) due(ctx context.Context) (due bool, err error) {
+// due says whether the time of a message in state s has come. Mostly none has, and this look takes no lock.
+func (r *reconciler) due(ctx context.Context, s State) (due bool, err error) {
 	err = r.db.Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
 		now, err := tx.Now(ctx)
 		if err != nil {
 			return err
 		}
-		return tx.Get(ctx, &due, `SELECT EXISTS (SELECT 1 FROM message WHERE state = 'sending' AND due_at <= ?)
-			OR EXISTS (SELECT 1 FROM message WHERE state = 'unknown' AND due_at <= ?)`,
-			tx.Unplanned(sqldb.At(now), sqldb.At(now))...)
+		return tx.Get(ctx, &due, `SELECT EXISTS (SELECT 1 FROM message WHERE state = '`+string(s)+`' AND due_at <= ?)`,
+			tx.Unplanned(sqldb.At(now))...)
 	})
 	return due, err
 }
 
 // expire makes open attempts whose lease ran out unknown: their process may have died after the request was written.
 func (r *reconciler) expire(ctx context.Context) (n int, err error) {
+	if due, err := r.due(ctx, Sending); err != nil || !due {
+		return 0, err
+	}
 	err = r.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
 		due, err := claim(ctx, tx, Sending, newToken(), r.policy.Claim, r.policy.Lease)
 		if err != nil {
@@ -178,7 +177,7 @@ func (r *reconciler) look(ctx context.Context, m *Message, to personal.Phone) {
 
 // find lists the number's texts, oldest first.
 func (r *reconciler) find(ctx context.Context, to personal.Phone, since time.Time) (found []Sighting, err error) {
-	ctx, cancel := context.WithTimeout(ctx, r.policy.Deadline)
+	ctx, cancel := context.WithTimeout(ctx, min(listTime, r.policy.Deadline))
 	defer cancel()
 	found, err = r.provider.Find(ctx, to, since)
 	slices.SortStableFunc(found, func(a, b Sighting) int { return a.Created.Compare(b.Created) })

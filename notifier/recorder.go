@@ -75,7 +75,7 @@ func (r *Recorder) record(ctx context.Context, e evidence) error {
 // apply records a batch. When it fails as a whole its members go one by one, so that only the guilty one fails.
 func (r *Recorder) apply(ctx context.Context, batch []evidence) ([]error, error) {
 	out, err := r.applyOnce(ctx, batch)
-	if err == nil || len(batch) == 1 {
+	if err == nil || len(batch) == 1 || !sqldb.IsRefusedData(err) {
 		return out, err
 	}
 	r.log.Warn("recording a batch failed; its members go one by one", "size", len(batch), "error", err)
@@ -137,18 +137,24 @@ func (r *Recorder) applyTx(ctx context.Context, tx *sqldb.Tx, batch []evidence, 
 		}
 		a := m.attempt(e.token)
 		if sid := e.sid(); sid != "" {
-			if owner, taken := ownerOf[sid]; (taken && owner != e.token) || (a.SID != nil && *a.SID != sid) {
+			// The list may have given this text to another attempt of the same message: they look alike, and only the
+			// provider's clock tells them apart. Then it stays that one's; what matters is that it is not lost.
+			if owner, taken := ownerOf[sid]; taken && owner != e.token && m.attempt(owner) != nil {
+				a = m.attempt(owner)
+			} else if taken && owner != e.token || a.SID != nil && *a.SID != sid {
 				out[i] = ErrForeign
 				continue
 			}
-			ownerOf[sid] = e.token
+			ownerOf[sid] = a.Token
 		}
 		before := progressOf(m)
 		if e.outcome != nil {
 			m.outcome(a, *e.outcome, now, r.policy)
 		} else {
 			m.evidence(a, attemptOf[e.receipt.Status], e.receipt.SID, e.receipt.ErrorCode, now)
-			receipts.add(*e.receipt, now)
+			rc := *e.receipt
+			rc.Token = a.Token
+			receipts.add(rc, now)
 		}
 		done.count(before, m, now)
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -41,8 +42,11 @@ type sender struct {
 	wake  chan struct{}
 	slots chan struct{} // a token for each request under way
 
-	mu    sync.Mutex
-	until time.Time // the sender rests until then
+	away atomic.Bool // the last request did not reach the provider
+
+	mu      sync.Mutex
+	until   time.Time // the sender rests until then
+	probing bool      // the provider refused our account: one text at a time, until one is not refused for that
 }
 
 // request is one attempt that is committed and about to be made.
@@ -68,10 +72,18 @@ func (s *sender) run(ctx, hard context.Context) {
 		if n == 0 {
 			return
 		}
+		if s.isProbing() {
+			for ; n > 1; n-- {
+				<-s.slots
+			}
+		}
 		picked := queue[:n]
 		queue = queue[n:]
 		began := time.Now()
 		requests, err := s.begin(ctx, picked)
+		if sqldb.IsRefusedData(err) {
+			requests, err = s.beginEach(ctx, picked), nil
+		}
 		if err != nil {
 			// To begin again is safe also when the COMMIT did happen: such a message is no longer pending, and its open
 			// attempt becomes unknown when its lease ends.
@@ -84,6 +96,9 @@ func (s *sender) run(ctx, hard context.Context) {
 		}
 		for _, r := range requests {
 			flights.Go(func() { s.fly(hard, r, began) })
+		}
+		if s.isProbing() {
+			flights.Wait()
 		}
 	}
 }
@@ -183,6 +198,20 @@ func (s *sender) begin(ctx context.Context, picked []*Message) ([]request, error
 	return requests, err
 }
 
+// beginEach begins messages one by one, after the database refused what one of them holds: that one stays claimed, and is
+// tried again when its lease has run out, while its neighbours go out.
+func (s *sender) beginEach(ctx context.Context, picked []*Message) []request {
+	var requests []request
+	for _, m := range picked {
+		one, err := s.begin(ctx, []*Message{m})
+		if err != nil {
+			s.log.Error("cannot begin an attempt", "message_id", m.ID, "reservation_id", m.ReservationID, "error", err)
+		}
+		requests = append(requests, one...)
+	}
+	return requests
+}
+
 func (s *sender) beginOne(m *Message, appointments map[string]Appointment, now time.Time) (request, bool) {
 	a, ok := appointments[m.ReservationID]
 	if !ok {
@@ -193,7 +222,11 @@ func (s *sender) beginOne(m *Message, appointments map[string]Appointment, now t
 		m.finish(StateSuppressed, why)
 		return request{}, false
 	}
-	body, err := a.body(m)
+	if m.stale(now) {
+		m.lookAgain(now, s.policy)
+		return request{}, false
+	}
+	body, err := guardedBody(a, m)
 	if err != nil {
 		s.log.Error("cannot render a text", "message_id", m.ID, "reservation_id", m.ReservationID, "kind", m.Kind)
 		m.finish(StateHeld, ReasonCannotRender)
@@ -205,6 +238,16 @@ func (s *sender) beginOne(m *Message, appointments map[string]Appointment, now t
 		Valid: min(longestValidity, a.StartsAt.Sub(now))}}, true
 }
 
+// guardedBody renders, and takes a panic for what it is: a text that cannot be rendered.
+func guardedBody(a Appointment, m *Message) (body string, err error) {
+	defer func() {
+		if recover() != nil { // the value may hold anything
+			err = errors.New("rendering panicked")
+		}
+	}()
+	return a.body(m)
+}
+
 // fly makes one request and records what it showed. began is from before the attempt's transaction, so the deadline, by the
 // process's monotonic clock, ends before the lease does by the database's.
 func (s *sender) fly(hard context.Context, r request, began time.Time) {
@@ -213,10 +256,15 @@ func (s *sender) fly(hard context.Context, r request, began time.Time) {
 	cancel()
 	<-s.slots
 	s.metrics.requests.WithLabelValues(string(o.Class)).Inc()
+	s.away.Store(o.Class == NotSent && !o.Throttled)
+	refused := o.Class == Rejected && o.Disposition == Configuration
+	if refused || o.Class == Accepted || o.Class == Rejected {
+		s.probe(refused)
+	}
 	switch {
 	case o.Throttled:
 		s.rest(min(max(o.RetryAfter, 200*time.Millisecond), longestSlowdown))
-	case o.Class == Rejected && o.Disposition == Configuration:
+	case refused:
 		s.log.Error("the provider refuses our account or settings; sending rests", "code", o.Code, "http_status", o.HTTPStatus,
 			"pause", s.policy.ConfigurationPause, "do", "check the TWILIO_ settings and the account")
 		s.rest(s.policy.ConfigurationPause)
@@ -312,6 +360,18 @@ func (s *sender) rest(d time.Duration) {
 		s.until = until
 	}
 	s.metrics.paused.Set(1)
+}
+
+func (s *sender) probe(on bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.probing = on
+}
+
+func (s *sender) isProbing() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.probing
 }
 
 func (s *sender) resting() time.Duration {

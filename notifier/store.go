@@ -19,7 +19,7 @@ import (
 )
 
 const messageColumns = `id, event_id, reservation_id, version, kind, recipient, resend, state, reason, due_at, lease_token,
-	attempts, failures, looks, event_at, accepted_at, delivered_at`
+	attempts, failures, looks, looked_at, event_at, accepted_at, delivered_at`
 
 // insert writes the messages of events, in the order of event ids, which every process keeps, so that two never wait for
 // each other. What is there already stays as it is. It returns how many rows are new.
@@ -105,32 +105,52 @@ func load(ctx context.Context, tx *sqldb.Tx, ids []string) (map[string]*Message,
 		return nil, fmt.Errorf("load messages: %w", err)
 	}
 	byID := make(map[string]*Message, len(ms))
-	// Attempts are asked for by both columns of their index: by message_id alone a planner without statistics expects
-	// hundreds for each message, and reads the whole table instead.
-	tries := sqldb.NewRows("src", sqldb.Column{Name: "src_id", Type: sqldb.UUID}, sqldb.Column{Name: "src_n", Type: sqldb.Int})
+	var wanted []attemptKey
 	for _, m := range ms {
 		byID[m.ID] = m
 		for n := 1; n <= m.Attempts; n++ {
-			tries.Add(m.ID, n)
+			wanted = append(wanted, attemptKey{m.ID, n})
 		}
 	}
-	if tries.Len() == 0 {
-		return byID, nil
+	for keys := range slices.Chunk(wanted, attemptPage) {
+		if err := loadAttempts(ctx, tx, byID, keys); err != nil {
+			return nil, err
+		}
 	}
-	src, args = tx.Source(tries)
+	return byID, nil
+}
+
+// attemptKey names an attempt.
+type attemptKey struct {
+	message string
+	n       int
+}
+
+// attemptPage bounds how many attempts one statement asks for: SQLite takes 32,766 parameters, and a text that a provider
+// throttled all night has many attempts.
+const attemptPage = 5000
+
+// loadAttempts adds attempts to their messages. They are asked for by both columns of their index: by message_id alone a
+// planner without statistics expects hundreds for each message, and reads the whole table instead.
+func loadAttempts(ctx context.Context, tx *sqldb.Tx, byID map[string]*Message, keys []attemptKey) error {
+	rows := sqldb.NewRows("src", sqldb.Column{Name: "src_id", Type: sqldb.UUID}, sqldb.Column{Name: "src_n", Type: sqldb.Int})
+	for _, k := range keys {
+		rows.Add(k.message, k.n)
+	}
+	src, args := tx.Source(rows)
 	var as []*Attempt
-	err = tx.Select(ctx, &as, "WITH "+src+` SELECT token, message_id, n, state, body_hash, provider_sid, http_status, error_code,
+	err := tx.Select(ctx, &as, "WITH "+src+` SELECT token, message_id, n, state, body_hash, provider_sid, http_status, error_code,
 		detail, started_at, unknown_at, finished_at
 		FROM src JOIN attempt ON message_id = src_id AND n = src_n ORDER BY message_id, n`, tx.Unplanned(args...)...)
 	if err != nil {
-		return nil, fmt.Errorf("load attempts: %w", err)
+		return fmt.Errorf("load attempts: %w", err)
 	}
 	for _, a := range as {
 		if m := byID[a.MessageID]; m != nil {
 			m.log = append(m.log, a)
 		}
 	}
-	return byID, nil
+	return nil
 }
 
 // save writes what changed of messages that load locked.
@@ -170,15 +190,16 @@ func updateMessages(ctx context.Context, tx *sqldb.Tx, ms []*Message, now time.T
 		sqldb.Column{Name: "new_state", Type: sqldb.Text}, sqldb.Column{Name: "new_reason", Type: sqldb.Text},
 		sqldb.Column{Name: "new_due_at", Type: sqldb.Timestamp}, sqldb.Column{Name: "new_lease_token", Type: sqldb.Text},
 		sqldb.Column{Name: "new_attempts", Type: sqldb.Int}, sqldb.Column{Name: "new_failures", Type: sqldb.Int},
-		sqldb.Column{Name: "new_looks", Type: sqldb.Int}, sqldb.Column{Name: "new_accepted_at", Type: sqldb.Timestamp},
+		sqldb.Column{Name: "new_looks", Type: sqldb.Int}, sqldb.Column{Name: "new_looked_at", Type: sqldb.Timestamp},
+		sqldb.Column{Name: "new_accepted_at", Type: sqldb.Timestamp},
 		sqldb.Column{Name: "new_delivered_at", Type: sqldb.Timestamp})
 	for _, m := range ms {
-		rows.Add(m.ID, string(m.State), m.Reason, m.DueAt, m.LeaseToken, m.Attempts, m.Failures, m.Looks, m.AcceptedAt,
+		rows.Add(m.ID, string(m.State), m.Reason, m.DueAt, m.LeaseToken, m.Attempts, m.Failures, m.Looks, m.LookedAt, m.AcceptedAt,
 			m.DeliveredAt)
 	}
 	src, args := tx.Source(rows)
 	_, err := tx.Exec(ctx, "WITH "+src+` UPDATE message SET state = new_state, reason = new_reason, due_at = new_due_at,
-		lease_token = new_lease_token, attempts = new_attempts, failures = new_failures, looks = new_looks,
+		lease_token = new_lease_token, attempts = new_attempts, failures = new_failures, looks = new_looks, looked_at = new_looked_at,
 		accepted_at = new_accepted_at, delivered_at = new_delivered_at, updated_at = ?
 		FROM src WHERE id = src_id`, tx.Unplanned(append(args, sqldb.At(now))...)...)
 	if err != nil {

@@ -2,9 +2,12 @@ package notifier
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 	"time"
 
+	"ansim/outbox"
 	"ansim/schema/event"
 	"ansim/schema/sqldb"
 )
@@ -86,4 +89,63 @@ func Waiting(ctx context.Context, db *sqldb.DB) (b Backlog, err error) {
 		}
 	}
 	return b, nil
+}
+
+// overduePage is how many outbox rows Overdue compares with messages at once, and overduePages how often at most: what lies
+// behind so many is older than any alarm waits.
+const (
+	overduePage  = 2000
+	overduePages = 50
+)
+
+// Overdue is when the oldest committed change was made that is no message yet, zero when there is none. It looks behind the
+// sweeper's position only, where a dead notifier and a lost Kafka leave their traces.
+func Overdue(ctx context.Context, db *sqldb.DB) (oldest time.Time, err error) {
+	err = db.Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+		oldest = time.Time{}
+		var position string
+		err := tx.Get(ctx, &position, `SELECT position FROM sweeper WHERE id = 1`)
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return err
+		}
+		for range overduePages {
+			events, next, err := outbox.Visible(ctx, tx, position, overduePage)
+			if err != nil || len(events) == 0 {
+				return err
+			}
+			if oldest, err = firstWithout(ctx, tx, events); err != nil || !oldest.IsZero() {
+				return err
+			}
+			position = next
+		}
+		return nil
+	})
+	if err != nil {
+		return time.Time{}, fmt.Errorf("look for changes without a message: %w", err)
+	}
+	return oldest, nil
+}
+
+// firstWithout is the time of the first of events that has no message, zero when each has.
+func firstWithout(ctx context.Context, tx *sqldb.Tx, events []event.Event) (time.Time, error) {
+	rows := sqldb.NewRows("src", sqldb.Column{Name: "src_id", Type: sqldb.UUID})
+	for _, e := range events {
+		rows.Add(e.ID)
+	}
+	src, args := tx.Source(rows)
+	var there []string
+	if err := tx.Select(ctx, &there, "WITH "+src+` SELECT event_id FROM src JOIN message ON event_id = src_id`,
+		tx.Unplanned(args...)...); err != nil {
+		return time.Time{}, err
+	}
+	has := make(map[string]bool, len(there))
+	for _, id := range there {
+		has[id] = true
+	}
+	for _, e := range events {
+		if !has[e.ID] {
+			return e.Time, nil
+		}
+	}
+	return time.Time{}, nil
 }

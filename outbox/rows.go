@@ -92,11 +92,24 @@ func eventsOf(rs []record) []event.Event {
 // begin. So the sweeper waits behind an open transaction (of any database of the server), which a healer may do, and skips
 // nothing. Of one reservation a later change may come before an earlier one, when its transaction began first.
 func Settled(ctx context.Context, tx *sqldb.Tx, after string, olderThan time.Time, limit int) ([]event.Event, string, error) {
-	read := settledByTxid
+	return behind(ctx, tx, after, olderThan, limit, ` AND o.txid < pg_snapshot_xmin(pg_current_snapshot())`)
+}
+
+// Visible is Settled without waiting behind open transactions: all that is committed behind position after. More may appear
+// behind the position that it returns, so that is for going on with in the same transaction, not for keeping.
+func Visible(ctx context.Context, tx *sqldb.Tx, after string, limit int) ([]event.Event, string, error) {
+	return behind(ctx, tx, after, time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC), limit, "")
+}
+
+// behind reads events behind a position, on PostgreSQL those that also meet the condition and.
+func behind(ctx context.Context, tx *sqldb.Tx, after string, olderThan time.Time, limit int, and string) ([]event.Event, string, error) {
+	var rs []record
+	var err error
 	if tx.Dialect() == sqldb.SQLite {
-		read = settledByID
+		rs, err = behindID(ctx, tx, after, limit)
+	} else {
+		rs, err = behindTxid(ctx, tx, after, limit, and)
 	}
-	rs, err := read(ctx, tx, after, limit)
 	if err != nil {
 		return nil, "", fmt.Errorf("read the outbox: %w", err)
 	}
@@ -115,7 +128,7 @@ func Settled(ctx context.Context, tx *sqldb.Tx, after string, olderThan time.Tim
 	return eventsOf(rs), next, nil
 }
 
-func settledByID(ctx context.Context, tx *sqldb.Tx, after string, limit int) (rs []record, err error) {
+func behindID(ctx context.Context, tx *sqldb.Tx, after string, limit int) (rs []record, err error) {
 	var last int64
 	if after != "" {
 		if last, err = strconv.ParseInt(after, 10, 64); err != nil {
@@ -126,9 +139,9 @@ func settledByID(ctx context.Context, tx *sqldb.Tx, after string, limit int) (rs
 	return rs, err
 }
 
-// settledByTxid begins at the beginning when the position is of a transaction that is yet to come: it was stored by another
+// behindTxid begins at the beginning when the position is of a transaction that is yet to come: it was stored by another
 // database, whose dump was restored here (see restored).
-func settledByTxid(ctx context.Context, tx *sqldb.Tx, after string, limit int) (rs []record, err error) {
+func behindTxid(ctx context.Context, tx *sqldb.Tx, after string, limit int, and string) (rs []record, err error) {
 	txid, id := "0", "0"
 	if after != "" {
 		var ok bool
@@ -145,7 +158,7 @@ func settledByTxid(ctx context.Context, tx *sqldb.Tx, after string, limit int) (
 		}
 	}
 	err = tx.Select(ctx, &rs, `SELECT `+columns+`, CAST(o.txid AS text) AS txid FROM outbox o
-		WHERE (o.txid, o.id) > (CAST(? AS xid8), CAST(? AS bigint)) AND o.txid < pg_snapshot_xmin(pg_current_snapshot())
+		WHERE (o.txid, o.id) > (CAST(? AS xid8), CAST(? AS bigint))`+and+`
 		ORDER BY o.txid, o.id LIMIT ?`, tx.Unplanned(txid, id, limit)...)
 	return rs, err
 }

@@ -59,7 +59,7 @@ func (c *checkCmd) Run(e *env) error {
 }
 
 func (c *checkCmd) openLog(e *env) (io.ReadCloser, error) {
-	if !strings.HasPrefix(c.Log, "http://") {
+	if !strings.HasPrefix(c.Log, "http://") && !strings.HasPrefix(c.Log, "https://") {
 		return os.Open(c.Log)
 	}
 	req, err := http.NewRequestWithContext(e.ctx, http.MethodGet, c.Log, nil)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"time"
 
 	"ansim/cmd/app"
@@ -15,14 +16,6 @@ type serveCmd struct {
 	Kafka     string          `name:"kafka-brokers" env:"ANSIM_KAFKA_BROKERS" default:"embedded" help:"host:port,… or embedded ($ANSIM_KAFKA_BROKERS)."`
 	Migrate   string          `env:"ANSIM_MIGRATE" default:"on" enum:"on,off" help:"Whether to bring the database up to this program at start: on or off ($ANSIM_MIGRATE)."`
 	Reconcile []time.Duration `env:"ANSIM_RECONCILE" default:"5s,15s,60s,180s" help:"When an unknown outcome is looked up; the last is the deadline ($ANSIM_RECONCILE)."`
-
-	// Secrets come from the environment alone: a command line is seen by every user of the machine.
-	Secret  string `hidden:"" env:"ANSIM_SECRET"`
-	SID     string `hidden:"" env:"TWILIO_ACCOUNT_SID"`
-	Token   string `hidden:"" env:"TWILIO_AUTH_TOKEN"`
-	Token2  string `hidden:"" env:"TWILIO_AUTH_TOKEN_PREVIOUS"`
-	From    string `hidden:"" env:"ANSIM_TWILIO_FROM"`
-	BaseURL string `hidden:"" env:"ANSIM_TWILIO_BASE_URL"`
 }
 
 func (c *serveCmd) Help() string {
@@ -38,9 +31,13 @@ func (c *serveCmd) Run(e *env) error {
 		}
 	}
 	a, err := app.New(e.ctx, app.Config{
-		DatabaseURL: c.DatabaseURL, Kafka: c.Kafka, Data: c.Data, Addr: c.Addr, PublicURL: c.PublicURL, Secret: c.Secret,
+		DatabaseURL: c.DatabaseURL, Kafka: c.Kafka, Data: c.Data, Addr: c.Addr, PublicURL: c.PublicURL,
+		// Secrets come from the environment alone: a command line is seen by every user of the machine.
+		Secret:  os.Getenv("ANSIM_SECRET"),
 		Migrate: c.Migrate == "on", Roles: c.Roles, Reconcile: c.Reconcile,
-		Twilio: app.Twilio{AccountSID: c.SID, AuthToken: c.Token, AuthTokenPrevious: c.Token2, From: c.From, BaseURL: c.BaseURL},
+		Twilio: app.Twilio{AccountSID: os.Getenv("TWILIO_ACCOUNT_SID"), AuthToken: os.Getenv("TWILIO_AUTH_TOKEN"),
+			AuthTokenPrevious: os.Getenv("TWILIO_AUTH_TOKEN_PREVIOUS"), From: os.Getenv("ANSIM_TWILIO_FROM"),
+			BaseURL: os.Getenv("ANSIM_TWILIO_BASE_URL")},
 	}, e.log)
 	if err != nil {
 		return err

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -44,7 +45,9 @@ type App struct {
 	service  *booking.Service
 	relay    *outbox.Relay
 	recorder *notifier.Recorder
-	notifier *notifier.Notifier
+	metrics  *notifier.Metrics
+	notifier atomic.Pointer[notifier.Notifier]
+	ids      *booking.Identities
 	health   *health
 
 	cleanups []cleanup
@@ -70,7 +73,7 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (_ *App, err error) 
 		}
 	}()
 	for _, step := range []func(context.Context) error{
-		a.lock, a.listen, a.openDatabase, a.startBroker, a.startNotifier, a.startRelay, a.startAPI, a.serve,
+		a.lock, a.listen, a.openDatabase, a.startBroker, a.startRecorder, a.startRelay, a.startAPI, a.serve, a.startNotifier,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, err
@@ -93,8 +96,16 @@ func (a *App) Stop() {
 		defer cancel()
 		for i := len(a.cleanups) - 1; i >= 0; i-- {
 			c := a.cleanups[i]
-			if err := c.do(ctx); err != nil {
-				a.log.Warn("a part did not end cleanly", "part", c.name, "error", err)
+			done := make(chan error, 1)
+			go func() { done <- c.do(ctx) }()
+			select {
+			case err := <-done:
+				if err != nil {
+					a.log.Warn("a part did not end cleanly", "part", c.name, "error", err)
+				}
+			case <-ctx.Done():
+				// What it holds is in the database with a lease, or was never acknowledged.
+				a.log.Error("a part did not end in time; the process ends without it", "part", c.name)
 			}
 		}
 	})
@@ -125,6 +136,21 @@ func (a *App) lock(context.Context) error {
 	return nil
 }
 
+// lockDatabase keeps a second process off the same SQLite file, whatever its data folder is.
+func (a *App) lockDatabase() error {
+	if a.db.Path() == "" {
+		return nil
+	}
+	f := flock.New(a.db.Path() + ".serve.lock")
+	if ok, err := f.TryLock(); err != nil {
+		return fmt.Errorf("lock the database file: %w", err)
+	} else if !ok {
+		return fmt.Errorf("%w: another ansim serves from this database file (use PostgreSQL for several)", ErrUsage)
+	}
+	a.onStop("database lock", func(context.Context) error { return f.Close() })
+	return nil
+}
+
 func (a *App) listen(ctx context.Context) (err error) {
 	if a.listener, err = (&net.ListenConfig{}).Listen(ctx, "tcp", a.cfg.Addr); err != nil {
 		return fmt.Errorf("listen on %s: %w", a.cfg.Addr, err)
@@ -142,6 +168,9 @@ func (a *App) openDatabase(ctx context.Context) (err error) {
 		return err
 	}
 	a.onStop("database", func(context.Context) error { return a.db.Close() })
+	if err := a.lockDatabase(); err != nil {
+		return err
+	}
 	if a.cfg.Migrate {
 		done, err := schema.Migrate(ctx, a.db, false)
 		if err != nil {
@@ -151,7 +180,15 @@ func (a *App) openDatabase(ctx context.Context) (err error) {
 			a.log.Info("migrated", "migration", m)
 		}
 	}
-	return schema.Check(ctx, a.db)
+	if err := schema.Check(ctx, a.db); err != nil {
+		return err
+	}
+	secret, err := a.cfg.secret()
+	if err != nil {
+		return err
+	}
+	a.ids, err = booking.OpenIdentities(ctx, a.db, secret)
+	return err
 }
 
 func (a *App) startBroker(context.Context) error {
@@ -169,14 +206,15 @@ func (a *App) startBroker(context.Context) error {
 	return nil
 }
 
-func (a *App) startNotifier(context.Context) error {
-	if !a.cfg.has(API) && !a.cfg.has(Notifier) {
-		return nil
-	}
-	metrics := notifier.NewMetrics(a.registry)
-	policy := notifier.Policy{Looks: a.cfg.Reconcile}
-	a.recorder = notifier.NewRecorder(a.db, policy, metrics, a.log)
+func (a *App) startRecorder(context.Context) error {
+	a.metrics = notifier.NewMetrics(a.registry)
+	a.recorder = notifier.NewRecorder(a.db, notifier.Policy{Looks: a.cfg.Reconcile}, a.metrics, a.log)
 	a.onStop("recorder", func(context.Context) error { a.recorder.Stop(); return nil })
+	return nil
+}
+
+// startNotifier comes last, and so ends first: while requests to the provider end, its callbacks still find us.
+func (a *App) startNotifier(context.Context) error {
 	if !a.cfg.has(Notifier) {
 		return nil
 	}
@@ -191,9 +229,10 @@ func (a *App) startNotifier(context.Context) error {
 		return err
 	}
 	a.onStop("consumer", func(context.Context) error { return consumer.Close() })
-	a.notifier = notifier.Start(notifier.Options{DB: a.db, Source: consumer, Directory: appointments, Provider: provider,
-		Recorder: a.recorder, Policy: policy, Metrics: metrics, Log: a.log})
-	a.onStop("notifier", func(context.Context) error { a.notifier.Stop(); return nil })
+	n := notifier.Start(notifier.Options{DB: a.db, Source: consumer, Directory: appointments, Provider: provider,
+		Recorder: a.recorder, Policy: notifier.Policy{Looks: a.cfg.Reconcile}, Metrics: a.metrics, Log: a.log})
+	a.notifier.Store(n)
+	a.onStop("notifier", func(context.Context) error { n.Stop(); return nil })
 	return nil
 }
 
@@ -234,7 +273,9 @@ const topicLook = 5 * time.Second
 func (a *App) keepTopic(ctx context.Context, looked func()) {
 	missing := false
 	for ctx.Err() == nil {
-		err := kafka.EnsureTopics(ctx, a.brokers, kafka.TopicOptions{})
+		look, cancel := context.WithTimeout(ctx, topicLook)
+		err := kafka.EnsureTopics(look, a.brokers, kafka.TopicOptions{})
+		cancel()
 		if err != nil && ctx.Err() == nil && !missing {
 			a.log.Warn("the topic cannot be made or looked at; bookings go on, texts wait", "error", err)
 		}
@@ -253,15 +294,7 @@ func (a *App) startAPI(ctx context.Context) error {
 	if !a.cfg.has(API) {
 		return nil
 	}
-	secret, err := a.cfg.secret()
-	if err != nil {
-		return err
-	}
-	ids, err := booking.OpenIdentities(ctx, a.db, secret)
-	if err != nil {
-		return err
-	}
-	a.service = booking.NewService(a.db, ids, booking.Options{Log: a.log, Committed: func() {
+	a.service = booking.NewService(a.db, a.ids, booking.Options{Log: a.log, Committed: func() {
 		if a.relay != nil {
 			a.relay.Wake()
 		}
@@ -293,9 +326,9 @@ func (a *App) serve(context.Context) error {
 			a.log.Error("the HTTP server ended", "error", err)
 		}
 	}()
-	// First to go: no new requests, while those under way are answered.
+	// No new requests, while those under way are answered.
 	a.onStop("HTTP server", func(ctx context.Context) error {
-		ctx, cancel := context.WithTimeout(ctx, shutdown/3)
+		ctx, cancel := context.WithTimeout(ctx, shutdown/5)
 		defer cancel()
 		err := srv.Shutdown(ctx)
 		if err != nil {

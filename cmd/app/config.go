@@ -84,7 +84,7 @@ func (c Config) check() error {
 	case c.Kafka == Embedded && strings.HasPrefix(c.Database(), "postgres"): // what is neither, the database's opener refuses
 		return fmt.Errorf("%w: with a PostgreSQL database name the brokers: ANSIM_KAFKA_BROKERS=host:port,… "+
 			"(the embedded broker is for one process alone)", ErrUsage)
-	case c.embedded() && len(c.Roles) != len(Roles):
+	case c.embedded() && !(c.has(API) && c.has(Relay) && c.has(Notifier)):
 		return fmt.Errorf("%w: SQLite and the embedded broker are for one process with all roles; "+
 			"for several processes set ANSIM_DATABASE_URL=postgres://… and ANSIM_KAFKA_BROKERS", ErrUsage)
 	}

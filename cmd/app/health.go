@@ -27,6 +27,17 @@ type health struct {
 
 func newHealth(a *App) *health {
 	h := &health{app: a}
+	a.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "ansim_broker_up",
+		Help: "1 while the Kafka brokers answer."}, func() float64 { return one(*h.broker.Load() == "ok") }))
+	if r := a.relay; r != nil {
+		a.registry.MustRegister(
+			prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "ansim_relay_leading",
+				Help: "1 while this process's relay leads."}, func() float64 { return one(r.Leading()) }),
+			prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "ansim_relay_failing",
+				Help: "1 while Kafka refuses the relay's events."}, func() float64 { return one(r.Failing()) }),
+			prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "ansim_relay_published_total",
+				Help: "Events that this process's relay has published, repeats included."}, func() float64 { return float64(r.Published()) }))
+	}
 	unknown := "unknown"
 	h.broker.Store(&unknown)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -37,6 +48,13 @@ func newHealth(a *App) *health {
 	}()
 	a.onStop("broker watch", func(context.Context) error { cancel(); <-done; return nil })
 	return h
+}
+
+func one(yes bool) float64 {
+	if yes {
+		return 1
+	}
+	return 0
 }
 
 // watch asks the broker for its cluster every few seconds, so that a readiness probe never waits for it.
@@ -74,6 +92,12 @@ func (h *health) ready(w http.ResponseWriter, r *http.Request) {
 		ServerAt: time.Now().UTC()}
 	if out.Checks["broker"] == "away" {
 		out.Status = "degraded"
+	}
+	if n := h.app.notifier.Load(); n != nil {
+		out.Checks["provider"] = n.Provider()
+		if out.Checks["provider"] != "ok" {
+			out.Status = "degraded"
+		}
 	}
 	if h.app.relay != nil {
 		l := h.app.relay.Leading()
@@ -133,6 +157,11 @@ func (c *backlogCollector) Collect(ch chan<- prometheus.Metric) {
 		c.log.Warn("cannot read the backlog for metrics", "error", err)
 		return
 	}
+	overdue, err := notifier.Overdue(ctx, c.db)
+	if err != nil {
+		c.log.Warn("cannot read the backlog for metrics", "error", err)
+		return
+	}
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
@@ -142,7 +171,7 @@ func (c *backlogCollector) Collect(ch chan<- prometheus.Metric) {
 		}
 		return max(0, time.Since(t).Seconds())
 	}
-	gauge(c.oldest, max(age(waiting.Oldest), age(first)))
+	gauge(c.oldest, max(age(waiting.Oldest), age(first), age(overdue)))
 	gauge(c.messages, float64(waiting.Pending), "pending")
 	gauge(c.messages, float64(waiting.Sending), "sending")
 	gauge(c.messages, float64(waiting.Unknown), "unknown")

@@ -146,6 +146,7 @@ CREATE TABLE message (
     attempts       integer     NOT NULL DEFAULT 0,
     failures       integer     NOT NULL DEFAULT 0,
     looks          integer     NOT NULL DEFAULT 0,
+    looked_at      timestamptz,
     event_at       timestamptz NOT NULL,
     created_at     timestamptz NOT NULL,
     updated_at     timestamptz NOT NULL,

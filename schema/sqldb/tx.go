@@ -29,6 +29,10 @@ var errBegin = errors.New("begin")
 // milliseconds; what fails eight times is not contention.
 const maxTries = 8
 
+// longest bounds a transaction: a server that vanished, or a lock that is held for ever, must not hold up a job, or a stop,
+// for as long as TCP would.
+const longest = 30 * time.Second
+
 // Tx is a transaction. Its methods take ? for parameters.
 type Tx struct {
 	tx      *sqlx.Tx
@@ -84,6 +88,11 @@ func (db *DB) retry(ctx context.Context, commitToo bool, once func() error) erro
 }
 
 func (db *DB) run(ctx context.Context, pool *sqlx.DB, opts *sql.TxOptions, fn func(context.Context, *Tx) error) error {
+	if !db.readOnly { // a whole-database check may take its time
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, longest)
+		defer cancel()
+	}
 	tx, err := pool.BeginTxx(ctx, opts)
 	if err != nil {
 		return fmt.Errorf("%w: %w", errBegin, plain(err))

@@ -144,6 +144,7 @@ CREATE TABLE message (
     attempts       integer     NOT NULL DEFAULT 0,
     failures       integer     NOT NULL DEFAULT 0,
     looks          integer     NOT NULL DEFAULT 0,
+    looked_at      text,
     event_at       text        NOT NULL,
     created_at     text        NOT NULL,
     updated_at     text        NOT NULL,

@@ -1,0 +1,190 @@
+package notifier
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"ansim/outbox"
+	"ansim/schema/event"
+	"ansim/schema/sqldb"
+)
+
+// TestATextWithThousandsOfAttemptsStillGoesOut: a provider that throttles all night leaves many, and SQLite takes a bounded
+// number of parameters.
+func TestATextWithThousandsOfAttemptsStillGoesOut(t *testing.T) {
+	t.Parallel()
+	eachBench(t, func(t *testing.T, b *bench) {
+		const many = 20_000
+		m := b.state(t)
+		err := b.db.Write(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error {
+			var old []*Attempt
+			for n := 1; n <= many; n++ {
+				old = append(old, &Attempt{Token: newToken(), MessageID: m.ID, N: n, State: AttemptNotSent, BodyHash: []byte("x"),
+					StartedAt: sqldb.At(noon)})
+				if len(old) == 5000 {
+					if err := insertAttempts(ctx, tx, old); err != nil {
+						return err
+					}
+					old = nil
+				}
+			}
+			_, err := tx.Exec(ctx, `UPDATE message SET attempts = ? WHERE id = ?`, many, m.ID)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := b.begin(t, 1)[0]
+		b.sender.record(t.Context(), r, Outcome{Class: Accepted, SID: "SM1"})
+		if m := b.state(t); m.State != StateAccepted || m.Attempts != many+1 {
+			t.Errorf("got %s after %d attempts", m.State, m.Attempts)
+		}
+	})
+}
+
+// TestAFurtherAttemptWaitsForAFreshLook: the decision for it was made long ago, and the first text may have shown up since.
+func TestAFurtherAttemptWaitsForAFreshLook(t *testing.T) {
+	t.Parallel()
+	eachBench(t, func(t *testing.T, b *bench) {
+		first := b.begin(t, 1)[0]
+		b.sender.record(t.Context(), first, Outcome{Class: Unknown})
+		for _, look := range b.look.policy.Looks {
+			b.clock.add(look)
+			b.round(t)
+		}
+		if m := b.state(t); m.State != Pending {
+			t.Fatalf("after the last look: %s", m.State)
+		}
+		b.clock.add(10 * time.Minute) // the sender was resting
+		b.begin(t, 0)
+		if m := b.state(t); m.State != StateUnknown {
+			t.Fatalf("before a fresh look: %s", m.State)
+		}
+		b.provider.list = []Sighting{{SID: "SM1", Body: first.text.Body, Status: "delivered", Created: noon}}
+		b.round(t)
+		if m := b.state(t); m.State != StateDelivered || m.Attempts != 1 {
+			t.Errorf("got %s after %d attempts; the list shows the first", m.State, m.Attempts)
+		}
+	})
+}
+
+// TestAFreshLookThatMissesLetsTheAttemptBegin: it does not go round in circles.
+func TestAFreshLookThatMissesLetsTheAttemptBegin(t *testing.T) {
+	t.Parallel()
+	eachBench(t, func(t *testing.T, b *bench) {
+		b.sender.record(t.Context(), b.begin(t, 1)[0], Outcome{Class: Unknown})
+		for _, look := range b.look.policy.Looks {
+			b.clock.add(look)
+			b.round(t)
+		}
+		b.clock.add(10 * time.Minute)
+		b.begin(t, 0)
+		b.round(t)
+		b.begin(t, 1)
+	})
+}
+
+// TestATextThatTheListGaveToAnotherAttemptKeepsItsReceipts: both attempts look alike; the callback of the second must not
+// be lost because its text was found for the first.
+func TestATextThatTheListGaveToAnotherAttemptKeepsItsReceipts(t *testing.T) {
+	t.Parallel()
+	eachBench(t, func(t *testing.T, b *bench) {
+		b.sender.record(t.Context(), b.begin(t, 1)[0], Outcome{Class: Unknown})
+		for _, look := range b.look.policy.Looks {
+			b.clock.add(look)
+			b.round(t)
+		}
+		second := b.begin(t, 1)[0]
+		b.sender.record(t.Context(), second, Outcome{Class: Unknown})
+		b.provider.list = []Sighting{{SID: "SM2", Body: second.text.Body, Status: "sent", Created: b.clock.Now()}}
+		b.clock.add(5 * time.Second)
+		b.round(t)
+		if err := b.sender.recorder.Receive(t.Context(), Receipt{Token: second.text.Token, SID: "SM2", Status: "delivered"}); err != nil {
+			t.Fatalf("the callback was refused: %v", err)
+		}
+		if m := b.state(t); m.State != StateDelivered {
+			t.Errorf("got %s", m.State)
+		}
+	})
+}
+
+// TestTheSweeperSetsAsideWhatItDoesNotKnow: a newer program's event is kept in sight and holds nothing up.
+func TestTheSweeperSetsAsideWhatItDoesNotKnow(t *testing.T) {
+	t.Parallel()
+	eachBench(t, func(t *testing.T, b *bench) {
+		mk := func(typ event.Type) event.Event {
+			return event.Event{ID: uuid.Must(uuid.NewV7()).String(), Type: typ, ReservationID: uuid.Must(uuid.NewV7()).String(),
+				Version: 1, Recipients: []event.Recipient{event.Resident}, Time: noon}
+		}
+		err := b.db.Write(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error {
+			return outbox.Append(ctx, tx, []event.Event{mk(event.Booked), mk("ansim.reservation.reminded.v1"), mk(event.Cancelled)})
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if at, err := Overdue(t.Context(), b.db); err != nil || !at.Equal(noon) {
+			t.Errorf("before the sweep the oldest is of %s, error %v; want %s", at, err, noon)
+		}
+		b.clock.add(time.Hour)
+		s := &sweeper{db: b.db, policy: b.sender.policy, metrics: b.sender.metrics, log: b.sender.log, wake: func() {}}
+		var messages int
+		var reasons []string
+		// The sweeper waits behind the open transactions of other tests on the same server.
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		defer cancel()
+		tick := time.NewTicker(5 * time.Millisecond)
+		defer tick.Stop()
+		for messages < 3 && ctx.Err() == nil {
+			<-tick.C
+			if _, err := s.round(ctx); err != nil {
+				t.Fatal(err)
+			}
+			err = b.db.Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+				if err := tx.Get(ctx, &messages, `SELECT COUNT(*) FROM message`); err != nil {
+					return err
+				}
+				reasons = nil
+				return tx.Select(ctx, &reasons, `SELECT reason FROM parked_event`)
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if messages != 3 || len(reasons) != 1 || !strings.Contains(reasons[0], "unknown type") {
+			t.Errorf("%d messages, parked %q", messages, reasons)
+		}
+		if at, err := Overdue(t.Context(), b.db); err != nil || !at.IsZero() {
+			t.Errorf("after the sweep something is overdue since %s, error %v", at, err)
+		}
+	})
+}
+
+// TestARefusedAccountIsProbedByOneText: not sixty-four at a time.
+func TestARefusedAccountIsProbedByOneText(t *testing.T) {
+	t.Parallel()
+	eachBench(t, func(t *testing.T, b *bench) {
+		r := b.begin(t, 1)[0]
+		b.provider.outcome = Outcome{Class: Rejected, Disposition: Configuration, Code: 20003}
+		b.sender.slots <- struct{}{}
+		b.sender.fly(t.Context(), r, time.Now())
+		if !b.sender.isProbing() || b.sender.resting() <= 0 {
+			t.Error("the sender goes on as if nothing were wrong")
+		}
+		if m := b.state(t); m.State != Pending || m.Reason != ReasonConfiguration || m.Failures != 0 {
+			t.Errorf("got %s (%s), %d failures", m.State, m.Reason, m.Failures)
+		}
+		b.clock.add(time.Minute)
+		r = b.begin(t, 1)[0]
+		b.provider.outcome = Outcome{Class: Accepted, SID: fmt.Sprintf("SM%032d", 1)}
+		b.sender.slots <- struct{}{}
+		b.sender.fly(t.Context(), r, time.Now())
+		if b.sender.isProbing() {
+			t.Error("the account works again, and the sender still probes")
+		}
+	})
+}
