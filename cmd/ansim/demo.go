@@ -84,6 +84,7 @@ func (d *demo) run() error {
 	}
 	defer d.phones.Close()
 	defer d.app.Stop()
+	defer http.DefaultClient.CloseIdleConnections()
 	d.say("ansim demo: %d residents book over the HTTP API; each line is a text as it arrives.\n", d.cmd.People)
 	ctx, cancel := context.WithTimeout(d.env.ctx, demoPatience+time.Duration(d.cmd.People)*10*time.Millisecond)
 	defer cancel()

@@ -72,18 +72,18 @@ func TestUnreadEventsLost(t *testing.T) {
 				})
 				return c
 			}
-			read := publish(61, 300)
+			read := publish(61, 120)
 			in.everybodyKnows(time.Minute, read)
 			notifier.stop()
 			lost := publish(62, 200)
 			fault.do(t, broker)
-			later := publish(63, 100)
+			later := publish(63, 360) // more than were read: the offsets of the other log lie within this one
 			notifier = in.serve("notifier")
 			in.everybodyKnows(2*time.Minute, read, lost, later)
 			in.allDelivered()
 			n := in.rescued(notifier)
-			if n < 200 || n >= 300 {
-				t.Errorf("the sweeper made %g messages; 200 events were lost, and 100 stand in the topic", n)
+			if n < 200 || n > 230 {
+				t.Errorf("the sweeper made %g messages; 200 events were lost, and 360 stand in the topic", n)
 			}
 			t.Logf("the sweeper made %g messages", n)
 		})
