@@ -53,10 +53,7 @@ func TestAFurtherAttemptWaitsForAFreshLook(t *testing.T) {
 	eachBench(t, func(t *testing.T, b *bench) {
 		first := b.begin(t, 1)[0]
 		b.sender.record(t.Context(), first, Outcome{Class: Unknown})
-		for _, look := range b.look.policy.Looks {
-			b.clock.add(look)
-			b.round(t)
-		}
+		b.missAll(t)
 		if m := b.state(t); m.State != Pending {
 			t.Fatalf("after the last look: %s", m.State)
 		}
@@ -78,10 +75,7 @@ func TestAFreshLookThatMissesLetsTheAttemptBegin(t *testing.T) {
 	t.Parallel()
 	eachBench(t, func(t *testing.T, b *bench) {
 		b.sender.record(t.Context(), b.begin(t, 1)[0], Outcome{Class: Unknown})
-		for _, look := range b.look.policy.Looks {
-			b.clock.add(look)
-			b.round(t)
-		}
+		b.missAll(t)
 		b.clock.add(10 * time.Minute)
 		b.begin(t, 0)
 		b.round(t)
@@ -95,10 +89,7 @@ func TestATextThatTheListGaveToAnotherAttemptKeepsItsReceipts(t *testing.T) {
 	t.Parallel()
 	eachBench(t, func(t *testing.T, b *bench) {
 		b.sender.record(t.Context(), b.begin(t, 1)[0], Outcome{Class: Unknown})
-		for _, look := range b.look.policy.Looks {
-			b.clock.add(look)
-			b.round(t)
-		}
+		b.missAll(t)
 		second := b.begin(t, 1)[0]
 		b.sender.record(t.Context(), second, Outcome{Class: Unknown})
 		b.provider.list = []Sighting{{SID: "SM2", Body: second.text.Body, Status: "sent", Created: b.clock.Now()}}

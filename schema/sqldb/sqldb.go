@@ -89,6 +89,9 @@ func openPostgres(ctx context.Context, rawURL string, opts Options) (*DB, error)
 	if cfg.RuntimeParams["application_name"] == "" {
 		cfg.RuntimeParams["application_name"] = "ansim"
 	}
+	if cfg.ConnectTimeout == 0 { // else a host that vanished is waited for as long as TCP does
+		cfg.ConnectTimeout = 10 * time.Second
+	}
 	// Times travel as text and must not depend on the server's zone.
 	cfg.RuntimeParams["timezone"] = "UTC"
 	if opts.ReadOnly {
