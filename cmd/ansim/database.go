@@ -11,8 +11,8 @@ import (
 
 // databaseFlags name the database.
 type databaseFlags struct {
-	DatabaseURL string `env:"ANSIM_DATABASE_URL" placeholder:"URL" help:"sqlite:PATH or postgres://…; by default ansim.db in the data folder ($ANSIM_DATABASE_URL)."`
-	Data        string `env:"ANSIM_DATA" default:"ansim-data" placeholder:"DIR" help:"Folder of the embedded database and broker ($ANSIM_DATA)."`
+	DatabaseURL string `env:"ANSIM_DATABASE_URL" placeholder:"URL" help:"sqlite:PATH or postgres://…; by default ansim.db in the data folder."`
+	Data        string `env:"ANSIM_DATA" default:"ansim-data" placeholder:"DIR" help:"Folder of the embedded database and broker."`
 }
 
 // open opens the database and makes sure that its tables are this program's.

@@ -37,7 +37,7 @@ type demoCmd struct {
 	People int    `default:"20" help:"How many residents book."`
 	Once   bool   `help:"End after the texts; exit 0 only if every text was accepted and delivered and check is clean."`
 	JSON   bool   `name:"json" help:"With --once: the last line of stdout is the result as one JSON object."`
-	Addr   string `env:"ANSIM_ADDR" default:"127.0.0.1:8080" help:"Where to listen; port 0 takes a free one ($ANSIM_ADDR)."`
+	Addr   string `env:"ANSIM_ADDR" default:"127.0.0.1:8080" help:"Where to listen; port 0 takes a free one."`
 	Data   string `placeholder:"DIR" help:"Folder to keep; by default a temporary one, removed at the end."`
 }
 

@@ -11,11 +11,11 @@ import (
 type serveCmd struct {
 	databaseFlags
 	Roles     []app.Role      `default:"api,relay,notifier" help:"Which parts this process takes: api, relay, notifier."`
-	Addr      string          `env:"ANSIM_ADDR" default:"127.0.0.1:8080" help:"Where to listen ($ANSIM_ADDR)."`
-	PublicURL string          `env:"ANSIM_PUBLIC_URL" placeholder:"URL" help:"How the outside reaches this service, for callbacks and links; by default the listener's address ($ANSIM_PUBLIC_URL)."`
-	Kafka     string          `name:"kafka-brokers" env:"ANSIM_KAFKA_BROKERS" default:"embedded" help:"host:port,… or embedded ($ANSIM_KAFKA_BROKERS)."`
-	Migrate   string          `env:"ANSIM_MIGRATE" default:"on" enum:"on,off" help:"Whether to bring the database up to this program at start: on or off ($ANSIM_MIGRATE)."`
-	Reconcile []time.Duration `env:"ANSIM_RECONCILE" default:"5s,15s,60s,180s" help:"When an unknown outcome is looked up; the last is the deadline ($ANSIM_RECONCILE)."`
+	Addr      string          `env:"ANSIM_ADDR" default:"127.0.0.1:8080" help:"Where to listen."`
+	PublicURL string          `env:"ANSIM_PUBLIC_URL" placeholder:"URL" help:"How the outside reaches this service, for callbacks and links; by default the listener's address."`
+	Kafka     string          `name:"kafka-brokers" env:"ANSIM_KAFKA_BROKERS" default:"embedded" help:"host:port,… or embedded."`
+	Migrate   string          `env:"ANSIM_MIGRATE" default:"on" enum:"on,off" help:"Whether to bring the database up to this program at start: on or off."`
+	Reconcile []time.Duration `env:"ANSIM_RECONCILE" default:"5s,15s,60s,180s" help:"When an unknown outcome is looked up; the last is the deadline."`
 }
 
 func (c *serveCmd) Help() string {
