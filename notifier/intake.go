@@ -150,13 +150,16 @@ type sweeper struct {
 	wake    func()
 }
 
-// round looks at one page of outbox rows behind the watermark and moves it; more says that another page may be there.
+// round looks at one page of outbox rows behind the position and moves it; more says that another page may be there. When
+// the database refuses what a row holds, rows go one by one, and the guilty one is set aside: it must not hold up the rest.
 func (s *sweeper) round(ctx context.Context) (more bool, err error) {
-	var rescued int64
-	err = s.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) (err error) {
-		rescued, more, err = s.page(ctx, tx, sweepPage)
-		return err
-	})
+	rescued, more, err := s.sweep(ctx, sweepPage, false)
+	if sqldb.IsRefusedData(err) {
+		if rescued, _, err = s.sweep(ctx, 1, false); sqldb.IsRefusedData(err) {
+			rescued, _, err = s.sweep(ctx, 1, true)
+		}
+		more = true
+	}
 	if errors.Is(err, errBusy) {
 		return false, nil
 	}
@@ -166,4 +169,12 @@ func (s *sweeper) round(ctx context.Context) (more bool, err error) {
 		s.wake()
 	}
 	return more, err
+}
+
+func (s *sweeper) sweep(ctx context.Context, limit int, aside bool) (rescued int64, more bool, err error) {
+	err = s.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) (err error) {
+		rescued, more, err = s.page(ctx, tx, limit, aside)
+		return err
+	})
+	return rescued, more, err
 }

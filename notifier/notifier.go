@@ -130,8 +130,9 @@ func guarded(f func() (bool, error)) (more bool, err error) {
 	return f()
 }
 
-// page rescues what one page of settled outbox rows lacks, and moves the position behind it.
-func (s *sweeper) page(ctx context.Context, tx *sqldb.Tx, limit int) (rescued int64, more bool, err error) {
+// page rescues what one page of settled outbox rows lacks, and moves the position behind it. What cannot become a message is
+// parked with its reason; with aside, that is all of the page.
+func (s *sweeper) page(ctx context.Context, tx *sqldb.Tx, limit int, aside bool) (rescued int64, more bool, err error) {
 	position, err := sweepPosition(ctx, tx)
 	if err != nil {
 		return 0, false, err
@@ -146,14 +147,19 @@ func (s *sweeper) page(ctx context.Context, tx *sqldb.Tx, limit int) (rescued in
 	}
 	known := make([]event.Event, 0, len(events))
 	for _, e := range events {
-		if kindOf[e.Type] != "" {
+		reason := ""
+		switch {
+		case kindOf[e.Type] == "":
+			reason = "event of an unknown type" // a newer program's
+		case aside:
+			reason = "the database refuses it"
+		default:
 			known = append(known, e)
 			continue
 		}
-		// A newer program wrote it. It is kept in sight, and does not hold up the rest.
-		s.log.Error("an outbox row is of a type that this program does not know; it is set aside", "event_id", e.ID)
+		s.log.Error("an outbox row cannot become a message and is set aside", "event_id", e.ID, "reason", reason)
 		s.metrics.parked.Inc()
-		if err := park(ctx, tx, "outbox", 0, 0, "{}", []byte(e.ID), "event of an unknown type"); err != nil {
+		if err := park(ctx, tx, "outbox", 0, 0, "{}", []byte(e.ID), reason); err != nil {
 			return 0, false, err
 		}
 	}
