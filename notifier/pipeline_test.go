@@ -118,21 +118,34 @@ func TestTextsThatNeverArrivedGoOut(t *testing.T) {
 	}
 }
 
-func TestAPermanentRefusalIsFailedWithItsReason(t *testing.T) {
+func TestWhatDoesNotArriveSaysWhy(t *testing.T) {
 	t.Parallel()
-	dbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
-		r := newRig(t, db, quick)
-		if err := r.phones.SetFaults(sandbox.Rule{Answer: "400:21614"}); err != nil {
-			t.Fatal(err)
-		}
-		r.start()
-		id := r.reservation(1)
-		r.deliver(r.event(id, event.Booked, 1))
-		r.untilState(notifier.StateFailed, id)
-		if got := r.texts(id)[0].Reason; got != "error-21614" {
-			t.Errorf("reason %q", got)
-		}
-	})
+	for name, c := range map[string]struct {
+		rule   sandbox.Rule
+		state  notifier.State
+		reason string
+	}{
+		"refused for good":  {sandbox.Rule{Answer: "400:21614"}, notifier.StateFailed, "error-21614"},
+		"taken, no arrival": {sandbox.Rule{Final: "undelivered:30003"}, notifier.StateUndelivered, "error-30003"},
+		"taken, not sent":   {sandbox.Rule{Final: "failed:30008"}, notifier.StateFailed, "error-30008"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+				r := newRig(t, db, quick)
+				if err := r.phones.SetFaults(c.rule); err != nil {
+					t.Fatal(err)
+				}
+				r.start()
+				id := r.reservation(1)
+				r.deliver(r.event(id, event.Booked, 1))
+				r.untilState(c.state, id)
+				if got := r.texts(id)[0].Reason; got != c.reason {
+					t.Errorf("reason %q, want %q", got, c.reason)
+				}
+			})
+		})
+	}
 }
 
 func TestCallbacksBeforeTheAnswerTwiceAndReordered(t *testing.T) {
@@ -158,23 +171,6 @@ func TestCallbacksBeforeTheAnswerTwiceAndReordered(t *testing.T) {
 			})
 		})
 	}
-}
-
-func TestUndeliveredSaysWhy(t *testing.T) {
-	t.Parallel()
-	dbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
-		r := newRig(t, db, quick)
-		if err := r.phones.SetFaults(sandbox.Rule{Final: "undelivered:30003"}); err != nil {
-			t.Fatal(err)
-		}
-		r.start()
-		id := r.reservation(1)
-		r.deliver(r.event(id, event.Booked, 1))
-		r.untilState(notifier.StateUndelivered, id)
-		if got := r.texts(id)[0].Reason; got != "error-30003" {
-			t.Errorf("reason %q", got)
-		}
-	})
 }
 
 func TestNoConfirmationAfterACancel(t *testing.T) {
