@@ -35,6 +35,8 @@ type scripted struct {
 
 func (p *scripted) Send(context.Context, Text) Outcome { return p.outcome }
 
+func (p *scripted) Fetch(context.Context, string) (Sighting, error) { return Sighting{}, ErrNoSuchText }
+
 func (p *scripted) Find(context.Context, personal.Phone, time.Time) ([]Sighting, error) {
 	return p.list, nil
 }

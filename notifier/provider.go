@@ -2,6 +2,7 @@ package notifier
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"ansim/schema/personal"
@@ -11,10 +12,17 @@ import (
 type Provider interface {
 	// Send asks the provider, once, to send t. It never repeats the request by itself. The request ends when ctx does.
 	Send(ctx context.Context, t Text) Outcome
-	// Find lists texts to the number, newest first, down to those created before since. An error means that nothing is
-	// known; an empty list, that the provider shows none (yet), which proves nothing.
+	// Find lists texts to the number, newest first, down to those created before since. An error means that the list was not
+	// read to its end: what is returned beside it is there, and of the rest nothing is known. A text that a whole list does
+	// not show proves nothing either: lists lag.
 	Find(ctx context.Context, to personal.Phone, since time.Time) ([]Sighting, error)
+	// Fetch asks for one text by the id that the provider gave it. The error wraps ErrNoSuchText when the provider says that
+	// it has none; any other means that nothing is known.
+	Fetch(ctx context.Context, sid string) (Sighting, error)
 }
+
+// ErrNoSuchText is what Fetch returns when the provider says that it has no text with this id.
+var ErrNoSuchText = errors.New("the provider has no such text")
 
 // Text is one request to the provider.
 type Text struct {
@@ -59,14 +67,16 @@ type Outcome struct {
 	Code        int           // the provider's error code, 0 when none
 	Throttled   bool          // with NotSent: the provider said 429; costs no attempt
 	RetryAfter  time.Duration // with Throttled, 0 when it said nothing
+	Unlisted    bool          // Code is one that the provider's table does not hold; its disposition is the safe default
 	Detail      string        // a short word for the log and for people: "dial", "timeout", "reset", "no-sid", …; never from the answer
 }
 
-// Sighting is a text that the provider's list shows.
+// Sighting is a text as the provider shows it.
 type Sighting struct {
-	SID       string
-	Body      string
-	Status    string
-	ErrorCode int
-	Created   time.Time
+	SID         string
+	Body        string
+	Status      string
+	ErrorCode   int         // 0 when none
+	Disposition Disposition // of the error code, "" when none: what a text's end means for a further attempt
+	Created     time.Time
 }

@@ -14,6 +14,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"ansim/notifier"
 )
 
 // ErrUnknownAttempt is what Receive returns for a token that no attempt has.
@@ -25,6 +27,8 @@ type Receipt struct {
 	SID       string
 	Status    string // one of Twilio's words for an outgoing text
 	ErrorCode int    // 0 when none
+	// Disposition is what the error code means for a further attempt, "" when there is none.
+	Disposition notifier.Disposition
 }
 
 // CallbackOptions are the settings of the callback endpoint.

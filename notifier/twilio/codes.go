@@ -46,6 +46,18 @@ func disposition(status, code int) notifier.Disposition {
 	}
 }
 
+// ending is what the error code of a text that had been taken, and then was not delivered, means for a further attempt. A
+// code that the table does not have is taken to pass: the text would else end unseen, and further attempts are few.
+func ending(code int) notifier.Disposition {
+	switch c, ok := codes[code]; {
+	case code == 0:
+		return ""
+	case ok:
+		return c.Disposition
+	}
+	return notifier.Later
+}
+
 const (
 	permanent     = notifier.Permanent
 	optedOut      = notifier.OptedOut

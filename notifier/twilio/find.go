@@ -31,13 +31,13 @@ func (p *Provider) Find(ctx context.Context, to personal.Phone, since time.Time)
 	for page := 1; ; page++ {
 		list, err := p.page(ctx, to, token, number)
 		if err != nil {
-			return nil, err
+			return found, err
 		}
 		older := 0
 		for _, m := range list.Messages {
 			s, err := sighting(m)
 			if err != nil {
-				return nil, err
+				return found, err
 			}
 			if s.Created.Before(since) {
 				older++
@@ -50,14 +50,56 @@ func (p *Provider) Find(ctx context.Context, to personal.Phone, since time.Time)
 			break
 		}
 		if page == maxPages {
-			return nil, fmt.Errorf("%w: more than %d pages", ErrNotListed, maxPages)
+			return found, fmt.Errorf("%w: more than %d pages", ErrNotListed, maxPages)
 		}
 		if token, number, err = p.next(*list.NextPageUri); err != nil {
-			return nil, err
+			return found, err
 		}
 	}
 	slices.SortStableFunc(found, func(a, b notifier.Sighting) int { return b.Created.Compare(a.Created) })
 	return found, nil
+}
+
+// Fetch implements notifier.Provider. Its errors are built like Find's.
+func (p *Provider) Fetch(ctx context.Context, sid string) (s notifier.Sighting, err error) {
+	rec := p.recorder(ctx)
+	defer func() {
+		if recover() != nil {
+			s, err = notifier.Sighting{}, fmt.Errorf("%w: panic", ErrNotListed)
+		}
+	}()
+	message, err := p.service(rec).FetchMessage(sid, new(api.FetchMessageParams))
+	if rec.status == http.StatusNotFound && rec.bodyErr == nil {
+		if _, code, _ := parseAnswer(rec.body); code == codeNotFound {
+			return s, notifier.ErrNoSuchText
+		}
+	}
+	if err := rec.readable(err, message != nil); err != nil {
+		return s, err
+	}
+	if s, err = sighting(*message); err == nil && s.SID != sid {
+		return notifier.Sighting{}, fmt.Errorf("%w: another text", ErrNotListed)
+	}
+	return s, err
+}
+
+// codeNotFound is Twilio's for a resource that it does not have. https://www.twilio.com/docs/api/errors/20404
+const codeNotFound = 20404
+
+// readable says why what was asked for is not known: there is no answer, none to the end, none that says 200, or none that
+// the library could read.
+func (r *record) readable(err error, there bool) error {
+	switch {
+	case r.status == 0:
+		return fmt.Errorf("%w: %s", ErrNotListed, word(r.err))
+	case r.bodyErr != nil:
+		return fmt.Errorf("%w: %s, status %d", ErrNotListed, word(r.bodyErr), r.status)
+	case r.status != http.StatusOK:
+		return fmt.Errorf("%w: status %d", ErrNotListed, r.status)
+	case err != nil || !there:
+		return fmt.Errorf("%w: unreadable", ErrNotListed)
+	}
+	return nil
 }
 
 func (p *Provider) page(ctx context.Context, to personal.Phone, token, number string) (list *api.ListMessageResponse, err error) {
@@ -69,15 +111,9 @@ func (p *Provider) page(ctx context.Context, to personal.Phone, token, number st
 	}()
 	params := new(api.ListMessageParams).SetTo(to.Reveal()).SetPageSize(pageSize)
 	list, err = p.service(rec).PageMessage(params, token, number)
-	switch {
-	case rec.status == 0:
-		return nil, fmt.Errorf("%w: %s", ErrNotListed, word(rec.err))
-	case rec.bodyErr != nil:
-		return nil, fmt.Errorf("%w: %s, status %d", ErrNotListed, word(rec.bodyErr), rec.status)
-	case rec.status != http.StatusOK:
-		return nil, fmt.Errorf("%w: status %d", ErrNotListed, rec.status)
-	case err != nil || list == nil || list.Messages == nil: // an object without a list is no empty list
-		return nil, fmt.Errorf("%w: unreadable", ErrNotListed)
+	// An object without a list is no empty list.
+	if err := rec.readable(err, list != nil && list.Messages != nil); err != nil {
+		return nil, err
 	}
 	return list, nil
 }
@@ -111,6 +147,7 @@ func sighting(m api.ApiV2010Message) (notifier.Sighting, error) {
 	s := notifier.Sighting{SID: *m.Sid, Body: text(m.Body), Status: text(m.Status), Created: created.UTC()}
 	if m.ErrorCode != nil {
 		s.ErrorCode = *m.ErrorCode
+		s.Disposition = ending(s.ErrorCode)
 	}
 	return s, nil
 }

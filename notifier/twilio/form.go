@@ -89,6 +89,7 @@ func statusOf(form map[string]string, account string) (Receipt, error) {
 	}
 	if code != "" {
 		r.ErrorCode, _ = strconv.Atoi(code)
+		r.Disposition = ending(r.ErrorCode)
 	}
 	return r, nil
 }

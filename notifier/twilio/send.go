@@ -118,6 +118,8 @@ func classify(r *record, now time.Time) notifier.Outcome {
 	case r.status >= 400 && code != 0:
 		out.Class, out.Detail = notifier.Rejected, "rejected"
 		out.Disposition = disposition(r.status, code)
+		_, listed := codes[code]
+		out.Unlisted = !listed
 	case r.status >= 400:
 		out.Detail = "no-code"
 	case r.status >= 300:
