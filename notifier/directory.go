@@ -54,16 +54,15 @@ func (a Appointment) refusal(m *Message, now time.Time) string {
 	return ""
 }
 
-// body renders the text of m. It is a pure function of its data, so every attempt of a message says the same.
-func (a Appointment) body(m *Message) (string, error) {
+// text renders the text of m. It is a pure function of its data, so every attempt of a message says the same.
+func (a Appointment) text(m *Message) (text.Out, error) {
 	zone, err := time.LoadLocation(a.TimeZone)
 	if err != nil {
-		return "", err
+		return text.Out{}, err
 	}
-	out, err := text.Render(text.In{
+	return text.Render(text.In{
 		Kind: string(m.Kind), Language: a.Language, TagKo: a.TagKo, TagEn: a.TagEn, Name: a.Name,
 		SiteKo: a.SiteKo, SiteEn: a.SiteEn, StartsAt: a.StartsAt.In(zone), Code: a.Code,
 		ForBooker: m.Recipient == event.Booker,
 	})
-	return out.Body, err
 }

@@ -80,7 +80,7 @@ func newBench(t *testing.T, db *sqldb.DB, c *clock) *bench {
 	p := &scripted{}
 	b := &bench{clock: c, db: db, provider: p,
 		sender: &sender{db: db, directory: directory, provider: p, recorder: rec, policy: policy, metrics: metrics, log: log,
-			wake: make(chan struct{}, 1), slots: make(chan struct{}, policy.Slots)},
+			wake: make(chan struct{}, 1), pace: newPacer(policy, time.Now), meter: &meter{}},
 		look: &reconciler{db: db, directory: directory, provider: p, recorder: rec, policy: policy, metrics: metrics, log: log, wake: func() {}},
 	}
 	err := db.Write(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error {
@@ -94,27 +94,23 @@ func newBench(t *testing.T, db *sqldb.DB, c *clock) *bench {
 	return b
 }
 
-func (b *bench) claim(t *testing.T) []*Message {
-	t.Helper()
-	var ms []*Message
-	err := b.db.Write(t.Context(), func(ctx context.Context, tx *sqldb.Tx) (err error) {
-		ms, err = claim(ctx, tx, Pending, newToken(), 10, b.sender.policy.Lease)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return ms
-}
-
-// begin claims and begins; it fails the test unless that gives want requests.
+// begin begins what is due; it fails the test unless that gives want requests.
 func (b *bench) begin(t *testing.T, want int) []request {
 	t.Helper()
-	rs, err := b.sender.begin(t.Context(), b.claim(t))
-	if err != nil || len(rs) != want {
-		t.Fatalf("began %d requests, want %d; error %v", len(rs), want, err)
+	got, err := b.sender.begin(t.Context(), 10)
+	if err != nil || len(got.requests) != want {
+		t.Fatalf("began %d requests, want %d; error %v", len(got.requests), want, err)
 	}
-	return rs
+	return got.requests
+}
+
+// fly makes a request as run does, with its slot.
+func (b *bench) fly(t *testing.T, r request, began time.Time) {
+	t.Helper()
+	if b.sender.pace.acquire(t.Context(), 1) != 1 {
+		t.Fatal("no slot")
+	}
+	b.sender.fly(t.Context(), r, began)
 }
 
 func (b *bench) round(t *testing.T) {
@@ -154,26 +150,6 @@ func (b *bench) state(t *testing.T) *Message {
 	return m
 }
 
-func TestAClaimThatRanOutIsDueAgain(t *testing.T) {
-	t.Parallel()
-	eachBench(t, func(t *testing.T, b *bench) {
-		old := b.claim(t)
-		if len(b.claim(t)) != 0 {
-			t.Error("a claimed message was claimed again")
-		}
-		b.clock.add(time.Minute + time.Second)
-		rs := b.begin(t, 1)
-		// The first claimer wakes up: its lease is another's now, and so it begins nothing.
-		late, err := b.sender.begin(t.Context(), old)
-		if err != nil || len(late) != 0 {
-			t.Errorf("a claim that ran out began %d requests, error %v", len(late), err)
-		}
-		if m := b.state(t); m.State != Sending || len(m.log) != 1 || m.log[0].Token != rs[0].text.Token {
-			t.Errorf("got %+v", m)
-		}
-	})
-}
-
 // TestAnAttemptWhoseProcessDiedIsLookedUpNotRepeated: the attempt is committed, the process is gone; whether the request was
 // written, nobody knows.
 func TestAnAttemptWhoseProcessDiedIsLookedUpNotRepeated(t *testing.T) {
@@ -189,9 +165,7 @@ func TestAnAttemptWhoseProcessDiedIsLookedUpNotRepeated(t *testing.T) {
 		if m := b.state(t); m.State != StateUnknown || m.log[0].State != AttemptUnknown {
 			t.Fatalf("after the lease: %s, attempt %s", m.State, m.log[0].State)
 		}
-		if len(b.claim(t)) != 0 {
-			t.Fatal("an unknown text can be claimed for sending")
-		}
+		b.begin(t, 0) // an unknown text is not sent
 		b.provider.list = []Sighting{{SID: "SM1", Body: r.text.Body, Status: "delivered", Created: noon}}
 		b.clock.add(5 * time.Second)
 		b.round(t)
@@ -235,8 +209,7 @@ func TestAProcessThatIsTooLateDoesNotWrite(t *testing.T) {
 	eachBench(t, func(t *testing.T, b *bench) {
 		r := b.begin(t, 1)[0]
 		b.provider.outcome = Outcome{Class: Accepted, SID: "SM1"}
-		b.sender.slots <- struct{}{}
-		b.sender.fly(t.Context(), r, time.Now().Add(-b.sender.policy.Deadline))
+		b.fly(t, r, time.Now().Add(-b.sender.policy.Deadline))
 		if m := b.state(t); m.State != Pending || m.log[0].State != AttemptNotSent || m.log[0].Detail != "too-late" {
 			t.Errorf("got %s, attempt %+v", m.State, m.log[0])
 		}

@@ -1,7 +1,6 @@
 package notifier
 
 import (
-	"fmt"
 	"slices"
 	"time"
 
@@ -17,6 +16,7 @@ const (
 	Confirmation Kind = "confirmation"
 	Change       Kind = "change"
 	Cancellation Kind = "cancellation"
+	Reminder     Kind = "reminder"
 )
 
 // kindOf is the text that an event leads to.
@@ -54,6 +54,7 @@ const (
 	ReasonConfiguration = "provider-configuration"
 	ReasonAnswerLost    = "answer-lost"
 	ReasonLookupFailed  = "lookup-failed"
+	ReasonUnconfirmed   = "unconfirmed"
 )
 
 // AttemptState is what is known of one request to the provider.
@@ -83,6 +84,12 @@ func (s AttemptState) rank() int { return slices.Index(attemptOrder, s) }
 // taken says that the provider has taken the text.
 func (s AttemptState) taken() bool { return s.rank() >= AttemptAccepted.rank() }
 
+// lost says that the provider had taken the text, and that it will not arrive.
+func (s AttemptState) lost() bool { return s == AttemptFailed || s == AttemptUndelivered }
+
+// alive says that the provider has taken the text, and that it may be on the phone or still get there.
+func (s AttemptState) alive() bool { return s.taken() && !s.lost() }
+
 // attemptOf maps the provider's words for a message's status, from its callback or list, to what they prove.
 // Source: Twilio's "Message Status Values"; read and delivered prove the same to us.
 var attemptOf = map[string]AttemptState{
@@ -104,18 +111,57 @@ type Message struct {
 	Resend        int             `db:"resend"`
 	State         State           `db:"state"`
 	Reason        string          `db:"reason"`
-	DueAt         sqldb.Time      `db:"due_at"` // pending: may be claimed; sending: the lease ends; unknown: the next look
-	LeaseToken    string          `db:"lease_token"`
 	Attempts      int             `db:"attempts"`
 	Failures      int             `db:"failures"`  // attempts in a row that count towards the pause before the next
 	Looks         int             `db:"looks"`     // look-ups since it became unknown
 	LookedAt      *sqldb.Time     `db:"looked_at"` // the last look-up that told something
+	Polls         int             `db:"polls"`     // questions for a receipt since it was accepted
 	EventAt       sqldb.Time      `db:"event_at"`
 	AcceptedAt    *sqldb.Time     `db:"accepted_at"`
 	DeliveredAt   *sqldb.Time     `db:"delivered_at"`
 
 	log     []*Attempt // by n
 	changed bool
+	next    *plan // what becomes of its row in the queue; nil: it stays as it is
+}
+
+// Job is what a message's row in the queue is for.
+type Job string
+
+// The jobs.
+const (
+	Send   Job = "send"   // an attempt may begin
+	Answer Job = "answer" // the lease of the open attempt ends
+	Look   Job = "look"   // the provider is asked for a text whose answer was lost
+	Poll   Job = "poll"   // the provider is asked for a receipt that did not come
+	Person Job = "person" // somebody has to decide
+)
+
+// plan is a row of the queue; without a job there is none.
+type plan struct {
+	job Job
+	at  time.Time
+}
+
+// The classes of priority, first served first; see weights.
+const (
+	first  = 0 // confirmations: "am I booked?"
+	second = 1 // changes and cancellations
+	third  = 2 // what somebody asked for again
+	last   = 3 // reminders
+)
+
+// priority is m's class among what is to be sent.
+func (m *Message) priority() int {
+	switch {
+	case m.Resend > 0:
+		return third
+	case m.Kind == Confirmation:
+		return first
+	case m.Kind == Reminder:
+		return last
+	}
+	return second
 }
 
 // Attempt is one request to the provider.
@@ -134,257 +180,4 @@ type Attempt struct {
 	FinishedAt *sqldb.Time  `db:"finished_at"`
 
 	isNew, changed bool
-}
-
-// raise moves a up to s; it reports whether that was a move.
-func (a *Attempt) raise(s AttemptState) bool {
-	if s.rank() <= a.State.rank() {
-		return false
-	}
-	a.State, a.changed = s, true
-	return true
-}
-
-// newest is the attempt with the highest n, nil when there is none.
-func (m *Message) newest() *Attempt {
-	if len(m.log) == 0 {
-		return nil
-	}
-	return m.log[len(m.log)-1]
-}
-
-// attempt finds an attempt by its token.
-func (m *Message) attempt(token string) *Attempt {
-	for _, a := range m.log {
-		if a.Token == token {
-			return a
-		}
-	}
-	return nil
-}
-
-// begin opens a new attempt whose lease ends at leaseEnd.
-func (m *Message) begin(token string, bodyHash []byte, now, leaseEnd time.Time) {
-	m.Attempts++
-	m.log = append(m.log, &Attempt{Token: token, MessageID: m.ID, N: m.Attempts, State: AttemptOpen, BodyHash: bodyHash,
-		StartedAt: sqldb.At(now), isNew: true})
-	m.move(Sending, "")
-	m.DueAt = sqldb.At(leaseEnd)
-}
-
-// finish gives m a state in which nothing more is due.
-func (m *Message) finish(s State, reason string) {
-	m.move(s, reason)
-	m.LeaseToken = ""
-}
-
-func (m *Message) move(s State, reason string) {
-	m.State, m.Reason, m.changed = s, reason, true
-}
-
-// wait makes m pending again, due after d.
-func (m *Message) wait(now time.Time, d time.Duration, reason string) {
-	m.move(Pending, reason)
-	m.LeaseToken, m.DueAt = "", sqldb.At(now.Add(d))
-}
-
-// becomeUnknown plans the looks for an attempt whose answer was lost.
-func (m *Message) becomeUnknown(a *Attempt, now time.Time, p Policy) {
-	if !a.raise(AttemptUnknown) {
-		return
-	}
-	a.UnknownAt = sqldb.AtPtr(now)
-	if a == m.newest() && m.State == Sending {
-		m.move(StateUnknown, ReasonAnswerLost)
-		m.LeaseToken, m.Looks, m.DueAt = "", 0, sqldb.At(now.Add(p.Looks[0]))
-	}
-}
-
-// outcome applies what the request of attempt a showed. It is evidence about a alone, so it needs no lease: it may come
-// after the lease ran out, and after another attempt was begun.
-func (m *Message) outcome(a *Attempt, o Outcome, now time.Time, p Policy) {
-	if a.FinishedAt == nil {
-		a.FinishedAt, a.changed = sqldb.AtPtr(now), true
-		a.HTTPStatus, a.Detail = o.HTTPStatus, o.Detail
-		if a.ErrorCode == 0 {
-			a.ErrorCode = o.Code
-		}
-	}
-	switch o.Class {
-	case Accepted:
-		m.evidence(a, AttemptAccepted, o.SID, 0, now)
-	case Unknown:
-		m.becomeUnknown(a, now, p)
-	case NotSent:
-		if a.raise(AttemptNotSent) && m.decidedBy(a) {
-			m.notSent(o, now, p)
-		}
-	case Rejected:
-		if a.raise(AttemptRejected) && m.decidedBy(a) {
-			m.rejected(o, now, p)
-		}
-	}
-	m.settle()
-}
-
-// decidedBy says whether what becomes of a is what becomes of m: a is the newest, and m still waits for it.
-func (m *Message) decidedBy(a *Attempt) bool {
-	return a == m.newest() && (m.State == Sending || m.State == StateUnknown)
-}
-
-func (m *Message) notSent(o Outcome, now time.Time, p Policy) {
-	if o.Throttled {
-		// No failure of the text's own. But it does not ask every second all night.
-		m.wait(now, o.RetryAfter+min(p.pause(m.Attempts), longestThrottle), ReasonThrottled)
-		return
-	}
-	m.Failures++
-	m.wait(now, p.pause(m.Failures), ReasonNotReached)
-}
-
-// longestThrottle bounds what is added to the provider's own Retry-After.
-const longestThrottle = 30 * time.Second
-
-func (m *Message) rejected(o Outcome, now time.Time, p Policy) {
-	reason := fmt.Sprintf("error-%d", o.Code)
-	switch o.Disposition {
-	case OptedOut:
-		m.finish(StateFailed, ReasonOptedOut)
-	case Configuration:
-		m.wait(now, p.jitter(p.ConfigurationPause), ReasonConfiguration)
-	case Later:
-		m.Failures++
-		m.wait(now, p.pause(m.Failures), reason)
-	default: // Permanent, and whatever is not known to pass
-		m.finish(StateFailed, reason)
-	}
-}
-
-// evidence raises a to what the provider said of it. It returns false, and changes nothing, when the SID is not a's.
-func (m *Message) evidence(a *Attempt, s AttemptState, sid string, code int, now time.Time) bool {
-	if a.SID != nil && *a.SID != sid {
-		return false
-	}
-	if a.SID == nil {
-		a.SID, a.changed = &sid, true
-	}
-	if a.raise(s) {
-		if code != 0 {
-			a.ErrorCode = code
-		}
-		if m.AcceptedAt == nil {
-			m.AcceptedAt, m.changed = sqldb.AtPtr(now), true
-		}
-		if s == AttemptDelivered && m.DeliveredAt == nil {
-			m.DeliveredAt, m.changed = sqldb.AtPtr(now), true
-		}
-	}
-	m.settle()
-	return true
-}
-
-// settle makes m's state follow from its attempts once the provider has taken one of them. While the newest is still in
-// flight only a delivery ends the message: the flight's own end comes soon.
-func (m *Message) settle() {
-	var best *Attempt
-	for _, a := range m.log {
-		if a.State == AttemptDelivered {
-			best = a
-			break
-		}
-		if a.State.taken() {
-			best = a
-		}
-	}
-	if best == nil || (m.newest().State == AttemptOpen && best.State != AttemptDelivered) {
-		return
-	}
-	state := State(best.State) // the words are the same from accepted on
-	reason := ""
-	if state == StateUndelivered || state == StateFailed {
-		reason = fmt.Sprintf("error-%d", best.ErrorCode)
-	}
-	if m.State != state || m.Reason != reason {
-		m.finish(state, reason)
-	}
-}
-
-// expire ends the lease of a message whose process did not come back: an open attempt may have reached the provider.
-func (m *Message) expire(now time.Time, p Policy) {
-	if a := m.newest(); m.State == Sending && a != nil {
-		m.becomeUnknown(a, now, p)
-		m.settle()
-	}
-}
-
-// missed records a look that found nothing, and after the last one lets the kind's policy decide.
-func (m *Message) missed(now time.Time, p Policy) {
-	if m.State != StateUnknown {
-		return
-	}
-	m.Looks++
-	m.LeaseToken, m.LookedAt, m.changed = "", sqldb.AtPtr(now), true
-	if since := m.unknownSince(); m.Looks < len(p.Looks) {
-		m.DueAt = sqldb.At(since.Add(p.Looks[m.Looks]))
-		return
-	}
-	if m.unknowns() > p.Further {
-		m.finish(StateHeld, ReasonAnswerLost)
-		return
-	}
-	// The same text with the same code again: a second copy would be harmless, none would not. The sender looks at the
-	// reservation once more before it starts. It goes ahead of the queue, so that it starts soon after this look.
-	m.wait(now, 0, ReasonAnswerLost)
-	m.DueAt = m.EventAt
-}
-
-// lookBefore is how long before a further attempt the last look for the earlier ones may be.
-const lookBefore = 10 * time.Second
-
-// stale says that a further attempt would begin too long after the last look for the earlier ones, which may have shown up
-// since: it waited for the provider, or for its turn.
-func (m *Message) stale(now time.Time) bool {
-	return m.unknowns() > 0 && (m.LookedAt == nil || now.Sub(m.LookedAt.Time) > lookBefore)
-}
-
-// lookAgain makes m unknown once more, for one look that is due at once.
-func (m *Message) lookAgain(now time.Time, p Policy) {
-	m.move(StateUnknown, ReasonAnswerLost)
-	m.LeaseToken, m.Looks, m.DueAt = "", len(p.Looks)-1, sqldb.At(now)
-}
-
-// lookFailed plans the next look after one that told nothing. It does not count as a miss; but after p.GiveUp a person
-// must know.
-func (m *Message) lookFailed(now time.Time, p Policy) {
-	if m.State != StateUnknown {
-		return
-	}
-	if now.Sub(m.unknownSince()) >= p.GiveUp {
-		m.finish(StateHeld, ReasonLookupFailed)
-		return
-	}
-	m.LeaseToken, m.changed = "", true
-	m.DueAt = sqldb.At(now.Add(p.jitter(p.Looks[0])))
-}
-
-// unknownSince is when the newest of the unknown attempts became so.
-func (m *Message) unknownSince() time.Time {
-	since := m.DueAt.Time
-	for _, a := range m.log {
-		if a.State == AttemptUnknown && a.UnknownAt != nil {
-			since = a.UnknownAt.Time
-		}
-	}
-	return since
-}
-
-// unknowns is how many attempts may have reached the provider without our knowing.
-func (m *Message) unknowns() int {
-	n := 0
-	for _, a := range m.log {
-		if a.State == AttemptUnknown {
-			n++
-		}
-	}
-	return n
 }

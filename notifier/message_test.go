@@ -56,7 +56,7 @@ func TestOutcomeDecidesTheMessage(t *testing.T) {
 				t.Errorf("got %s (%s), attempt %s, %d failures", m.State, m.Reason, m.newest().State, m.Failures)
 			}
 			if c.dueIn[1] > 0 {
-				if in := m.DueAt.Sub(noon); in < c.dueIn[0] || in > c.dueIn[1] {
+				if in := m.next.at.Sub(noon); in < c.dueIn[0] || in > c.dueIn[1] {
 					t.Errorf("due in %s, want %s to %s", in, c.dueIn[0], c.dueIn[1])
 				}
 			}
@@ -71,8 +71,8 @@ func TestLooksEndInAFurtherAttemptAndThenWithAPerson(t *testing.T) {
 	for further := range p.Further + 1 {
 		m.outcome(m.newest(), Outcome{Class: Unknown}, now, p)
 		for i, look := range p.Looks {
-			if want := now.Add(look); m.State != StateUnknown || !m.DueAt.Equal(want) {
-				t.Fatalf("before look %d of attempt %d: %s due %s, want unknown due %s", i, further+1, m.State, m.DueAt, want)
+			if want := now.Add(look); m.State != StateUnknown || !m.next.at.Equal(want) {
+				t.Fatalf("before look %d of attempt %d: %s due %s, want unknown due %s", i, further+1, m.State, m.next.at, want)
 			}
 			m.missed(now.Add(look), p)
 		}
@@ -96,8 +96,11 @@ func TestEvidenceBeatsEverything(t *testing.T) {
 	for name, prepare := range map[string]func(*Message){
 		"unknown":         func(m *Message) { m.outcome(m.newest(), Outcome{Class: Unknown}, noon, p) },
 		"about to repeat": func(m *Message) { m.outcome(m.newest(), Outcome{Class: Unknown}, noon, p); m.wait(noon, 0, "") },
-		"held":            func(m *Message) { m.becomeUnknown(m.newest(), noon, p); m.finish(StateHeld, ReasonAnswerLost) },
-		"suppressed":      func(m *Message) { m.becomeUnknown(m.newest(), noon, p); m.finish(StateSuppressed, ReasonMaybeSent) },
+		"held":            func(m *Message) { m.becomeUnknown(m.newest(), noon, p); m.finish(StateHeld, ReasonAnswerLost, noon) },
+		"suppressed": func(m *Message) {
+			m.becomeUnknown(m.newest(), noon, p)
+			m.finish(StateSuppressed, ReasonMaybeSent, noon)
+		},
 		"before the 201":  func(*Message) {},
 		"called not sent": func(m *Message) { m.outcome(m.newest(), Outcome{Class: NotSent}, noon, p) },
 	} {
@@ -105,13 +108,13 @@ func TestEvidenceBeatsEverything(t *testing.T) {
 			t.Parallel()
 			m := inFlight()
 			prepare(m)
-			if !m.evidence(m.attempt("t1"), AttemptSent, "SM1", 0, noon) {
+			if !m.evidence(m.attempt("t1"), AttemptSent, Receipt{SID: "SM1"}, noon, p) {
 				t.Fatal("refused")
 			}
-			if m.State != StateSent || m.AcceptedAt == nil || m.LeaseToken != "" {
+			if m.State != StateSent || m.AcceptedAt == nil || m.next == nil || m.next.job != Poll {
 				t.Errorf("got %s, accepted at %v", m.State, m.AcceptedAt)
 			}
-			if m.evidence(m.attempt("t1"), AttemptDelivered, "SM2", 0, noon) {
+			if m.evidence(m.attempt("t1"), AttemptDelivered, Receipt{SID: "SM2"}, noon, p) {
 				t.Error("took another text's receipt")
 			}
 		})
@@ -124,7 +127,7 @@ func TestADeliveredOlderAttemptEndsTheMessage(t *testing.T) {
 	m := inFlight()
 	m.outcome(m.newest(), Outcome{Class: Unknown}, noon, p)
 	m.begin("t2", []byte("hash"), noon, noon.Add(time.Minute))
-	m.evidence(m.attempt("t1"), AttemptAccepted, "SM1", 0, noon)
+	m.evidence(m.attempt("t1"), AttemptAccepted, Receipt{SID: "SM1"}, noon, p)
 	if m.State != Sending {
 		t.Errorf("while the second is in flight: %s", m.State)
 	}
@@ -132,7 +135,7 @@ func TestADeliveredOlderAttemptEndsTheMessage(t *testing.T) {
 	if m.State != StateAccepted {
 		t.Errorf("the second was not sent, the first was taken: %s, want accepted", m.State)
 	}
-	m.evidence(m.attempt("t1"), AttemptDelivered, "SM1", 0, noon)
+	m.evidence(m.attempt("t1"), AttemptDelivered, Receipt{SID: "SM1"}, noon, p)
 	if m.State != StateDelivered {
 		t.Errorf("got %s", m.State)
 	}
@@ -154,7 +157,7 @@ func TestReceiptsInAnyOrder(t *testing.T) {
 				if i == answerAt {
 					m.outcome(m.newest(), Outcome{Class: Unknown}, noon, p)
 				}
-				m.evidence(m.newest(), attemptOf[w], "SM1", 0, noon)
+				m.evidence(m.newest(), attemptOf[w], Receipt{SID: "SM1", ErrorCode: 30008, Disposition: Permanent}, noon, p)
 			}
 			return m.newest().State, m.State
 		}
@@ -166,7 +169,11 @@ func TestReceiptsInAnyOrder(t *testing.T) {
 				highest = attemptOf[w]
 			}
 		}
-		if diff := cmp.Diff([]any{highest, State(highest), highest, State(highest)}, []any{a1, m1, a2, m2}); diff != "" {
+		state := State(highest)
+		if highest.lost() {
+			state = StateFailed // for good, with this code
+		}
+		if diff := cmp.Diff([]any{highest, state, highest, state}, []any{a1, m1, a2, m2}); diff != "" {
 			t.Fatalf("(-want +got)\n%s", diff)
 		}
 	})

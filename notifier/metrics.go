@@ -1,6 +1,8 @@
 package notifier
 
 import (
+	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -9,38 +11,93 @@ import (
 // Metrics are the notifier's figures. No label carries anything personal.
 type Metrics struct {
 	requests   *prometheus.CounterVec
+	codes      *prometheus.CounterVec
+	segments   prometheus.Counter
+	further    *prometheus.CounterVec
 	rescued    prometheus.Counter
 	duplicates prometheus.Counter
 	parked     prometheus.Counter
-	paused     prometheus.Gauge
 	accepted   prometheus.Histogram
 	delivered  prometheus.Histogram
 	looks      *prometheus.CounterVec
+	polls      *prometheus.CounterVec
+	beats      *prometheus.GaugeVec
+	pace       atomic.Pointer[pacer]
 }
+
+// paceStates are all that a pacer can be in.
+var paceStates = []paceState{paceOK, paceThrottled, paceAway, paceRefused}
 
 // NewMetrics makes the notifier's figures and registers them with reg.
 func NewMetrics(reg prometheus.Registerer) *Metrics {
 	buckets := []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200}
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+	}
+	counters := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+	}
 	m := &Metrics{
-		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "ansim_provider_requests_total",
-			Help: "Requests to send a text, by what their answer proves."}, []string{"class"}),
-		rescued: prometheus.NewCounter(prometheus.CounterOpts{Name: "ansim_sweeper_rescued_total",
-			Help: "Messages that the sweeper made because Kafka did not bring them."}),
-		duplicates: prometheus.NewCounter(prometheus.CounterOpts{Name: "ansim_duplicate_texts_total",
-			Help: "Texts that the provider took beyond the first of a message, after an answer was lost."}),
-		parked: prometheus.NewCounter(prometheus.CounterOpts{Name: "ansim_parked_events_total",
-			Help: "Events that the intake could not read and set aside."}),
-		paused: prometheus.NewGauge(prometheus.GaugeOpts{Name: "ansim_sender_paused",
-			Help: "1 while the sender rests because the provider refuses our account or asks for fewer requests."}),
+		requests: counters("ansim_provider_requests_total", "Requests to send a text, by what their answer proves.", "class"),
+		codes: counters("ansim_provider_codes_total", "Refusals by the provider's error code and what is done about it; "+
+			"code unlisted: one that this program's table does not hold.", "code", "disposition"),
+		segments: counter("ansim_segments_total", "Segments that the provider has accepted."),
+		further: counters("ansim_further_attempts_total", "Attempts after the first of a text, by the state that the text was in.",
+			"state"),
+		rescued: counter("ansim_sweeper_rescued_total", "Messages that the sweeper made because Kafka did not bring them."),
+		duplicates: counter("ansim_duplicate_texts_total", "Texts that the provider took, beyond the first of a message, while "+
+			"another of it had arrived or may still arrive."),
+		parked: counter("ansim_parked_events_total", "Events that the intake could not read and set aside."),
 		accepted: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "ansim_commit_to_accepted_seconds",
 			Help: "From the booking's commit to the provider's acceptance.", Buckets: buckets}),
 		delivered: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "ansim_commit_to_delivered_seconds",
 			Help: "From the booking's commit to the phone's confirmation.", Buckets: buckets}),
-		looks: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "ansim_reconcile_looks_total",
-			Help: "Look-ups of unknown outcomes in the provider's list, by result."}, []string{"result"}),
+		looks: counters("ansim_reconcile_looks_total", "Look-ups of unknown outcomes in the provider's list, by result.", "result"),
+		polls: counters("ansim_receipt_polls_total", "Questions for receipts that did not come, by result.", "result"),
+		beats: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "ansim_job_last_round_timestamp_seconds",
+			Help: "When each of the notifier's jobs last ended a round."}, []string{"job"}),
 	}
-	reg.MustRegister(m.requests, m.rescued, m.duplicates, m.parked, m.paused, m.accepted, m.delivered, m.looks)
+	reg.MustRegister(m.requests, m.codes, m.segments, m.further, m.rescued, m.duplicates, m.parked, m.accepted, m.delivered,
+		m.looks, m.polls, m.beats,
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "ansim_sender_slots",
+			Help: "Requests that this process may have under way, as the provider's answers allow."}, func() float64 {
+			if p := m.pace.Load(); p != nil {
+				_, slots := p.status()
+				return float64(slots)
+			}
+			return 0
+		}))
+	for _, s := range paceStates {
+		reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "ansim_sender_state",
+			Help: "1 for how this process's sender sees the provider.", ConstLabels: prometheus.Labels{"state": string(s)}}, func() float64 {
+			if p := m.pace.Load(); p != nil {
+				if is, _ := p.status(); is == s {
+					return 1
+				}
+			}
+			return 0
+		}))
+	}
 	return m
+}
+
+// watch shows how p fares.
+func (m *Metrics) watch(p *pacer) { m.pace.Store(p) }
+
+// beat says that a job has ended a round.
+func (m *Metrics) beat(job string) { m.beats.WithLabelValues(job).SetToCurrentTime() }
+
+// code counts an answer that named an error code. What is unlisted shares one label: an answer may hold any number.
+func (m *Metrics) code(o Outcome) {
+	code := strconv.Itoa(o.Code)
+	if o.Unlisted {
+		code = "unlisted"
+	}
+	disposition := string(o.Disposition)
+	if disposition == "" {
+		disposition = string(o.Class)
+	}
+	m.codes.WithLabelValues(code, disposition).Inc()
 }
 
 // tally is what a transaction changed that the metrics count once it is committed.
@@ -52,17 +109,11 @@ type tally struct {
 // progress is how far a message was.
 type progress struct {
 	accepted, delivered bool
-	taken               int
+	copies              int // attempts that arrived or may still arrive
 }
 
 func progressOf(m *Message) progress {
-	p := progress{accepted: m.AcceptedAt != nil, delivered: m.DeliveredAt != nil}
-	for _, a := range m.log {
-		if a.State.taken() {
-			p.taken++
-		}
-	}
-	return p
+	return progress{accepted: m.AcceptedAt != nil, delivered: m.DeliveredAt != nil, copies: m.count(AttemptState.alive)}
 }
 
 func (t *tally) count(before progress, m *Message, now time.Time) {
@@ -74,8 +125,8 @@ func (t *tally) count(before progress, m *Message, now time.Time) {
 	if after.delivered && !before.delivered {
 		t.delivered = append(t.delivered, since)
 	}
-	if after.taken > before.taken && after.taken > 1 {
-		t.duplicates++
+	if after.copies > before.copies && after.copies > 1 {
+		t.duplicates += after.copies - max(before.copies, 1)
 	}
 }
 

@@ -32,12 +32,14 @@ type Options struct {
 
 // Notifier runs intake, sender, reconciler and sweeper. Any number of processes may run one on the same database.
 type Notifier struct {
-	opts   Options
-	sender *sender
-	stop   context.CancelFunc
-	hard   context.CancelFunc
-	done   sync.WaitGroup
-	wake   chan struct{}
+	opts  Options
+	pace  *pacer
+	heart *heart
+	stop  context.CancelFunc
+	hard  context.CancelFunc
+	done  sync.WaitGroup
+	wake  chan struct{}
+	left  sync.Once
 }
 
 // Start runs a notifier until Stop.
@@ -46,47 +48,56 @@ func Start(opts Options) *Notifier {
 	ctx, stop := context.WithCancel(context.Background())
 	hardCtx, hard := context.WithCancel(context.Background())
 	n := &Notifier{opts: opts, stop: stop, hard: hard, wake: make(chan struct{}, 1)}
+	n.pace = newPacer(opts.Policy, time.Now)
+	opts.Metrics.watch(n.pace)
+	m := &meter{}
 	s := &sender{db: opts.DB, directory: opts.Directory, provider: opts.Provider, recorder: opts.Recorder, policy: opts.Policy,
-		metrics: opts.Metrics, log: opts.Log, wake: n.wake, slots: make(chan struct{}, opts.Policy.Slots)}
-	n.sender = s
+		metrics: opts.Metrics, log: opts.Log, pace: n.pace, meter: m, wake: n.wake}
 	n.done.Go(func() { s.run(ctx, hardCtx) })
 	if opts.Source != nil {
 		in := &intake{db: opts.DB, source: opts.Source, metrics: opts.Metrics, log: opts.Log, wake: n.Wake}
 		n.done.Go(func() { in.run(ctx) })
 	}
+	n.heart = newHeart(opts.DB, n.pace, m)
+	n.job(ctx, "heartbeat", beat, n.heart.beat)
 	rec := &reconciler{db: opts.DB, directory: opts.Directory, provider: opts.Provider, recorder: opts.Recorder,
 		policy: opts.Policy, metrics: opts.Metrics, log: opts.Log, wake: n.Wake}
-	n.done.Go(func() {
-		every(ctx, opts.Policy.LookEvery, opts.Log, "expire", func() (bool, error) {
-			handled, err := rec.expire(ctx)
-			return handled >= opts.Policy.Claim, err
-		})
+	n.job(ctx, "expire", opts.Policy.LookEvery, func(ctx context.Context) (bool, error) {
+		handled, err := rec.expire(ctx)
+		return handled >= expireClaim, err
 	})
-	n.done.Go(func() {
-		every(ctx, opts.Policy.LookEvery, opts.Log, "reconcile", func() (bool, error) {
-			handled, err := rec.round(ctx)
-			return handled >= lookClaim, err
-		})
+	n.job(ctx, "reconcile", opts.Policy.LookEvery, func(ctx context.Context) (bool, error) {
+		handled, err := rec.round(ctx)
+		return handled > 0, err // the budget says when it is enough
 	})
 	if opts.Policy.SweepEvery > 0 {
 		sw := &sweeper{db: opts.DB, policy: opts.Policy, metrics: opts.Metrics, log: opts.Log, wake: n.Wake}
-		n.done.Go(func() {
-			every(ctx, opts.Policy.SweepEvery, opts.Log, "sweep", func() (bool, error) { return sw.round(ctx) })
-		})
+		n.job(ctx, "sweep", opts.Policy.SweepEvery, sw.round)
 	}
 	return n
 }
 
-// Provider says how the provider is seen from here: "ok", "away" when the last request did not reach it, or "resting" while
-// nothing is sent because it refuses our account or asks for fewer requests.
+// job calls f now and then every d, at once when it says that there is more, until ctx ends.
+func (n *Notifier) job(ctx context.Context, name string, d time.Duration, f func(context.Context) (more bool, err error)) {
+	n.done.Go(func() {
+		for ctx.Err() == nil {
+			more, err := guarded(func() (bool, error) { return f(ctx) })
+			n.opts.Metrics.beat(name)
+			if err != nil && ctx.Err() == nil {
+				n.opts.Log.Error("a round failed; the next one tries again", "job", name, "error", err)
+			}
+			if !more || err != nil {
+				pause(ctx, d)
+			}
+		}
+	})
+}
+
+// Provider says how the provider is seen from here: "ok"; "throttled" when it asks for fewer requests; "away" when it cannot be
+// reached or does not answer; "refused" when it refuses our account or settings.
 func (n *Notifier) Provider() string {
-	switch {
-	case n.sender.resting() > 0 || n.sender.isProbing():
-		return "resting"
-	case n.sender.away.Load():
-		return "away"
-	}
-	return "ok"
+	state, _ := n.pace.status()
+	return string(state)
 }
 
 // Wake tells the sender that something may be due.
@@ -97,7 +108,7 @@ func (n *Notifier) Wake() {
 	}
 }
 
-// Stop starts nothing more, gives back what was claimed, waits for the requests under way up to 8 s, and returns when all
+// Stop starts nothing more, waits for the requests under way up to 8 s, and returns when all
 // is recorded. It may be called twice.
 func (n *Notifier) Stop() {
 	n.stop()
@@ -105,19 +116,13 @@ func (n *Notifier) Stop() {
 	defer t.Stop()
 	n.done.Wait()
 	n.hard()
-}
-
-// every calls f now and then every d, at once when it says that there is more, until ctx ends.
-func every(ctx context.Context, d time.Duration, log *slog.Logger, job string, f func() (more bool, err error)) {
-	for ctx.Err() == nil {
-		more, err := guarded(f)
-		if err != nil && ctx.Err() == nil {
-			log.Error("a round failed; the next one tries again", "job", job, "error", err)
+	n.left.Do(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), drain/4)
+		defer cancel()
+		if err := n.heart.stop(ctx); err != nil {
+			n.opts.Log.Warn("this notifier is still on the list of those that run, until it is forgotten", "error", err)
 		}
-		if !more || err != nil {
-			pause(ctx, d)
-		}
-	}
+	})
 }
 
 // guarded turns a panic into an error, so that one bad row does not end a job for good.

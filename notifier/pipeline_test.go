@@ -127,7 +127,8 @@ func TestWhatDoesNotArriveSaysWhy(t *testing.T) {
 	}{
 		"refused for good":  {sandbox.Rule{Answer: "400:21614"}, notifier.StateFailed, "error-21614"},
 		"taken, no arrival": {sandbox.Rule{Final: "undelivered:30003"}, notifier.StateUndelivered, "error-30003"},
-		"taken, not sent":   {sandbox.Rule{Final: "failed:30008"}, notifier.StateFailed, "error-30008"},
+		"taken, not sent":   {sandbox.Rule{Final: "failed:30008"}, notifier.StateUndelivered, "error-30008"},
+		"taken, no number":  {sandbox.Rule{Final: "undelivered:30005"}, notifier.StateFailed, "error-30005"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

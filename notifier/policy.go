@@ -1,23 +1,34 @@
 package notifier
 
-import (
-	"math/rand/v2"
-	"time"
-)
+import "time"
 
 // Policy says how long the notifier waits, and how often it tries.
 type Policy struct {
 	// Slots is how many requests to the provider a process has under way at once. Default 64.
 	Slots int
-	// Claim is how many messages a process leases at once. Default 500.
-	Claim int
-	// Lease is how long a claim or an attempt may take before another process steps in. Default 60 s.
+	// Lease is how long an attempt may take, and a look, before another process steps in. Default 60 s.
 	Lease time.Duration
-	// Deadline ends a request; it must be at least LeaseMargin shorter than Lease. Default 30 s.
+	// Deadline ends a request; it is kept leaseMargin shorter than Lease. Default 30 s.
 	Deadline time.Duration
+	// SlotTime is how long a request holds its slot; one that takes longer goes on beside, as far as MaxBeside and the
+	// pacer's trust allow, so that a few that hang do not stop the others. Default 1 s.
+	SlotTime time.Duration
+	// MaxBeside is how many requests without a slot there may be at most. Default 2,048.
+	MaxBeside int
+	// SegmentsPerSecond is how much all processes together hand to the provider; 0, the default, for no limit.
+	SegmentsPerSecond float64
 	// Looks are the moments, counted from when an outcome became unknown, at which the provider is asked for the text; the
 	// last is the deadline. Default 5 s, 15 s, 60 s, 180 s.
 	Looks []time.Duration
+	// LooksPerSecond is how often all processes together ask the provider what became of texts, looks and polls. Default 100.
+	LooksPerSecond float64
+	// Polls are the moments, counted from the acceptance, at which the provider is asked for a receipt that did not come.
+	// Default 5, 15 and 60 min. Unconfirmed is the last one, after which the message says so. Default 72 h.
+	Polls       []time.Duration
+	Unconfirmed time.Duration
+	// Arrivals are the pauses before further attempts of a text that was taken and did not arrive. Default 5 min, 30 min and
+	// 2 h: long enough for a phone to be switched on again, short enough to be of use on the same day.
+	Arrivals []time.Duration
 	// Further is how many attempts follow unknown ones at most, before a person decides. Default 3.
 	Further int
 	// GiveUp is how long look-ups may fail before a person is told. Default 25 min, inside the 30 min of invariant I8.
@@ -47,8 +58,17 @@ func (p Policy) withDefaults() Policy {
 	if p.Slots <= 0 {
 		p.Slots = 64
 	}
-	if p.Claim <= 0 {
-		p.Claim = 500
+	if p.MaxBeside <= 0 {
+		p.MaxBeside = 2048
+	}
+	if p.LooksPerSecond <= 0 {
+		p.LooksPerSecond = 100
+	}
+	if len(p.Polls) == 0 {
+		p.Polls = []time.Duration{5 * time.Minute, 15 * time.Minute, time.Hour}
+	}
+	if len(p.Arrivals) == 0 {
+		p.Arrivals = []time.Duration{5 * time.Minute, 30 * time.Minute, 2 * time.Hour}
 	}
 	if p.Further <= 0 {
 		p.Further = 3
@@ -58,6 +78,8 @@ func (p Policy) withDefaults() Policy {
 	}
 	set(&p.Lease, time.Minute)
 	set(&p.Deadline, 30*time.Second)
+	set(&p.SlotTime, time.Second)
+	set(&p.Unconfirmed, 72*time.Hour)
 	set(&p.GiveUp, 25*time.Minute)
 	set(&p.ConfigurationPause, 30*time.Second)
 	set(&p.FirstPause, time.Second)
@@ -77,9 +99,4 @@ func (p Policy) pause(n int) time.Duration {
 		d *= 2
 	}
 	return p.jitter(min(d, p.LongestPause))
-}
-
-// jitter is between half of d and one and a half of it.
-func (Policy) jitter(d time.Duration) time.Duration {
-	return d/2 + rand.N(d+1)
 }

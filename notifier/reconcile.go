@@ -1,7 +1,6 @@
 package notifier
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -21,14 +20,21 @@ const (
 	listSlack = 2 * time.Minute
 	// listDepth is how far behind an attempt its number's list is read.
 	listDepth = 10 * time.Minute
-	// lookers is how many numbers are looked up at once, and lookClaim how many are claimed for that.
+	// lookers is how many questions are asked at once, and lookClaim for how many messages a round asks.
 	lookers   = 16
 	lookClaim = 100
-	// listTime bounds one look: a list that hangs must not hold up the others for as long as a request may take.
-	listTime = 5 * time.Second
+	// askTime bounds one question: a provider that hangs must not hold up the others for as long as a request may take.
+	askTime = 5 * time.Second
+	// expireClaim is how many leases that ran out are ended at once.
+	expireClaim = 500
 )
 
-// reconciler finds out what became of texts whose answer was lost.
+// reconciler finds out what became of texts: of those whose answer was lost, by the provider's list of their numbers, and of
+// those whose receipt did not come, by their ids. It never sends.
+//
+// All processes share one budget of questions. Looks go first: a text of which nothing is known is worth more than a receipt.
+// A look that came late because of the budget stands for all that were due by then, and all that is unknown of one number is
+// answered by one list; so thousands of unknowns at once take longer, and nothing more.
 type reconciler struct {
 	db        *sqldb.DB
 	directory Directory
@@ -40,62 +46,25 @@ type reconciler struct {
 	wake      func() // something may be due for sending
 }
 
-// round looks up what is due. It returns how many messages it handled.
-func (r *reconciler) round(ctx context.Context) (int, error) {
-	if due, err := r.due(ctx, StateUnknown); err != nil || !due {
-		return 0, err
-	}
-	var ms []*Message
-	err := r.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) (err error) {
-		ms, err = claim(ctx, tx, StateUnknown, newToken(), lookClaim, r.policy.Lease)
-		return err
-	})
-	if err != nil || len(ms) == 0 {
-		return 0, err
-	}
-	phones, logs, err := r.prepare(ctx, ms)
-	if err != nil {
-		return 0, err
-	}
-	var g errgroup.Group
-	g.SetLimit(lookers)
-	for _, m := range ms {
-		g.Go(func() error { r.look(ctx, logs[m.ID], phones[m.ID]); return nil })
-	}
-	_ = g.Wait()
-	r.wake()
-	return len(ms), nil
-}
-
-// due says whether the time of a message in state s has come. Mostly none has, and this look takes no lock.
-func (r *reconciler) due(ctx context.Context, s State) (due bool, err error) {
-	err = r.db.Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
-		now, err := tx.Now(ctx)
-		if err != nil {
-			return err
-		}
-		return tx.Get(ctx, &due, `SELECT EXISTS (SELECT 1 FROM message WHERE state = '`+string(s)+`' AND due_at <= ?)`,
-			tx.Unplanned(sqldb.At(now))...)
-	})
-	return due, err
+// verdict is what a question told of one message, beside the evidence that was recorded.
+type verdict struct {
+	id   string
+	seen *Message // as it was when the question was asked
+	step func(*Message, time.Time, Policy)
 }
 
 // expire makes open attempts whose lease ran out unknown: their process may have died after the request was written.
 func (r *reconciler) expire(ctx context.Context) (n int, err error) {
-	if due, err := r.due(ctx, Sending); err != nil || !due {
+	if is, err := due(ctx, r.db, Answer); err != nil || !is {
 		return 0, err
 	}
 	err = r.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
-		due, err := claim(ctx, tx, Sending, newToken(), r.policy.Claim, r.policy.Lease)
+		picked, err := pick(ctx, tx, Answer, expireClaim, Sending)
 		if err != nil {
 			return err
 		}
-		n = len(due)
-		ids := make([]string, 0, n)
-		for _, m := range due {
-			ids = append(ids, m.ID)
-		}
-		ms, err := load(ctx, tx, ids)
+		n = len(picked)
+		ms, err := withAttempts(ctx, tx, picked)
 		if err != nil {
 			return err
 		}
@@ -111,116 +80,282 @@ func (r *reconciler) expire(ctx context.Context) (n int, err error) {
 	return n, err
 }
 
-// prepare reads the numbers to look up, and the messages with their attempts.
-func (r *reconciler) prepare(ctx context.Context, ms []*Message) (map[string]personal.Phone, map[string]*Message, error) {
-	phones := make(map[string]personal.Phone, len(ms))
-	var logs map[string]*Message
-	err := r.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
-		var ids, reservations []string
-		for _, m := range ms {
-			ids, reservations = append(ids, m.ID), append(reservations, m.ReservationID)
-		}
-		appointments, err := r.directory(ctx, tx, reservations, false)
-		if err != nil {
-			return err
-		}
-		for _, m := range ms {
-			if a, ok := appointments[m.ReservationID]; ok {
-				phones[m.ID] = a.phone(m.Recipient)
-			}
-		}
-		logs, err = load(ctx, tx, ids)
+// round asks what is due, as far as the budget goes. It returns for how many messages it asked.
+func (r *reconciler) round(ctx context.Context) (int, error) {
+	n, err := r.questions(ctx, Look, r.look, StateUnknown)
+	if err != nil || n > 0 {
+		return n, err
+	}
+	return r.questions(ctx, Poll, r.poll, StateAccepted, StateSent, StateDelivered)
+}
+
+// questions asks for what is due of one kind of job.
+func (r *reconciler) questions(ctx context.Context, job Job, ask func(context.Context, group) []verdict, states ...State) (int, error) {
+	if is, err := due(ctx, r.db, job); err != nil || !is {
+		return 0, err
+	}
+	var groups []group
+	n := 0
+	err := r.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) (err error) {
+		groups, n, err = r.claim(ctx, tx, job, states)
 		return err
 	})
-	return phones, logs, err
+	if err != nil || n == 0 {
+		return 0, err
+	}
+	verdicts := make([][]verdict, len(groups))
+	var g errgroup.Group
+	g.SetLimit(lookers)
+	for i, gr := range groups {
+		g.Go(func() error { verdicts[i] = ask(ctx, gr); return nil })
+	}
+	_ = g.Wait()
+	r.conclude(ctx, slices.Concat(verdicts...))
+	r.wake()
+	return n, nil
 }
 
-// look asks the provider's list for the unknown attempts of one message.
-func (r *reconciler) look(ctx context.Context, m *Message, to personal.Phone) {
-	if m == nil || m.State != StateUnknown {
-		return
+// group is all messages of one round to one number.
+type group struct {
+	to       personal.Phone
+	messages []*Message
+	siblings []*Attempt // attempts, of other messages of the same reservations, of which nothing is known yet
+}
+
+// claim takes from the budget and leases as many messages, by number, with their attempts.
+func (r *reconciler) claim(ctx context.Context, tx *sqldb.Tx, job Job, states []State) ([]group, int, error) {
+	budget := bucket{"questions", r.policy.LooksPerSecond, r.policy.LooksPerSecond}
+	tokens, err := budget.take(ctx, tx)
+	if err != nil || tokens < 1 {
+		return nil, 0, err
 	}
-	var open []*Attempt
-	for _, a := range m.log {
-		if a.State == AttemptUnknown {
-			open = append(open, a)
-		}
+	ms, err := pick(ctx, tx, job, min(int(tokens), lookClaim), states...)
+	if err != nil || len(ms) == 0 {
+		return nil, 0, err
 	}
-	if len(open) == 0 {
-		return
+	if err := budget.give(ctx, tx, tokens-float64(len(ms))); err != nil {
+		return nil, 0, err
 	}
-	found, err := r.find(ctx, to, open[0].StartedAt.Add(-listDepth))
+	now, err := tx.Now(ctx)
 	if err != nil {
-		r.metrics.looks.WithLabelValues("error").Inc()
-		r.log.Warn("cannot look up an unknown outcome", "message_id", m.ID, "look", m.Looks+1, "error", err)
-		r.conclude(ctx, m, (*Message).lookFailed)
-		return
+		return nil, 0, err
 	}
-	hits := 0
-	for _, a := range open {
-		hit, err := r.prove(ctx, a, &found)
-		if err != nil {
-			r.log.Error("cannot record a look-up; it will be repeated", "message_id", m.ID, "error", err)
-			return // the claim runs out
-		}
-		if hit {
-			hits++
-		}
+	if err := lease(ctx, tx, ms, job, now.Add(r.policy.Lease)); err != nil {
+		return nil, 0, err
 	}
-	if hits > 0 {
-		r.metrics.looks.WithLabelValues("found").Inc()
-		return
+	if _, err := withAttempts(ctx, tx, ms); err != nil {
+		return nil, 0, err
 	}
-	r.metrics.looks.WithLabelValues("missed").Inc()
-	r.conclude(ctx, m, (*Message).missed)
+	groups, err := r.byNumber(ctx, tx, ms)
+	return groups, len(ms), err
 }
 
-// find lists the number's texts, oldest first.
-func (r *reconciler) find(ctx context.Context, to personal.Phone, since time.Time) (found []Sighting, err error) {
-	ctx, cancel := context.WithTimeout(ctx, min(listTime, r.policy.Deadline))
-	defer cancel()
-	found, err = r.provider.Find(ctx, to, since)
-	slices.SortStableFunc(found, func(a, b Sighting) int { return a.Created.Compare(b.Created) })
-	return found, err
+// byNumber groups messages by where they go. A reservation that is gone has no number; its texts cannot be looked up.
+func (r *reconciler) byNumber(ctx context.Context, tx *sqldb.Tx, ms []*Message) ([]group, error) {
+	reservations := make([]string, 0, len(ms))
+	for _, m := range ms {
+		reservations = append(reservations, m.ReservationID)
+	}
+	appointments, err := r.directory(ctx, tx, reservations, false)
+	if err != nil {
+		return nil, err
+	}
+	siblings, err := undecided(ctx, tx, ms)
+	if err != nil {
+		return nil, err
+	}
+	byPhone := map[personal.Phone]*group{}
+	var groups []*group
+	for _, m := range ms {
+		to := appointments[m.ReservationID].phone(m.Recipient)
+		g := byPhone[to]
+		if g == nil {
+			g = &group{to: to}
+			byPhone[to] = g
+			groups = append(groups, g)
+		}
+		g.messages = append(g.messages, m)
+		for _, a := range siblings[m.ReservationID] {
+			if !slices.ContainsFunc(g.siblings, func(b *Attempt) bool { return b.Token == a.Token }) {
+				g.siblings = append(g.siblings, a)
+			}
+		}
+	}
+	out := make([]group, len(groups))
+	for i, g := range groups {
+		out[i] = *g
+	}
+	return out, nil
 }
 
-// prove records the oldest listed text that can be a's: exactly its words, created no earlier than its request, and not
-// known to be another attempt's. An older copy thus proves the older attempt, never a newer one.
-func (r *reconciler) prove(ctx context.Context, a *Attempt, found *[]Sighting) (bool, error) {
-	for i, s := range *found {
-		hash := sha256.Sum256([]byte(s.Body))
-		if !bytes.Equal(hash[:], a.BodyHash) || s.Created.Before(a.StartedAt.Add(-listSlack)) || !KnownStatus(s.Status) {
+// look asks the provider's list for the unknown attempts of the messages to one number.
+func (r *reconciler) look(ctx context.Context, g group) (out []verdict) {
+	proved, whole, err := r.prove(ctx, g)
+	if err != nil {
+		r.log.Warn("cannot look up unknown outcomes", "count", len(g.messages), "error", err)
+	}
+	for _, m := range g.messages {
+		switch {
+		case proved[m.ID]:
+			r.metrics.looks.WithLabelValues("found").Inc()
+		case whole:
+			r.metrics.looks.WithLabelValues("missed").Inc()
+			out = append(out, verdict{m.ID, m, (*Message).missed})
+		default:
+			r.metrics.looks.WithLabelValues("error").Inc()
+			out = append(out, verdict{m.ID, m, (*Message).lookFailed})
+		}
+	}
+	return out
+}
+
+// poll asks for the receipts of messages to one number that the provider has taken and nobody confirmed, and, where an
+// earlier attempt was given up as unknown, whether that arrived as well.
+func (r *reconciler) poll(ctx context.Context, g group) (out []verdict) {
+	doubtful := group{to: g.to, siblings: g.siblings}
+	for _, m := range g.messages {
+		if m.unknowns() > 0 {
+			doubtful.messages = append(doubtful.messages, m)
+		}
+		if m.State != StateDelivered {
+			r.fetch(ctx, m)
+		}
+		out = append(out, verdict{m.ID, m, (*Message).polled})
+	}
+	if len(doubtful.messages) > 0 {
+		if _, _, err := r.prove(ctx, doubtful); err != nil {
+			r.log.Warn("cannot look for a second copy", "count", len(doubtful.messages), "error", err)
+		}
+	}
+	return out
+}
+
+// fetch asks for one text by its id, and records what the provider says of it.
+func (r *reconciler) fetch(ctx context.Context, m *Message) {
+	for _, a := range m.log {
+		if a.SID == nil || a.State != AttemptAccepted && a.State != AttemptSent {
 			continue
 		}
-		err := r.recorder.Receive(ctx, Receipt{Token: a.Token, SID: s.SID, Status: s.Status, ErrorCode: s.ErrorCode, FromList: true})
+		ask, cancel := context.WithTimeout(ctx, min(askTime, r.policy.Deadline))
+		s, err := r.provider.Fetch(ask, *a.SID)
+		cancel()
+		result := "same"
 		switch {
-		case err == nil:
-			*found = slices.Delete(*found, i, i+1)
-			return true, nil
-		case !errors.Is(err, ErrForeign):
-			return false, err
+		case errors.Is(err, ErrNoSuchText):
+			r.log.Error("the provider does not know a text that it had accepted", "message_id", m.ID, "attempt", a.Token)
+			result = "gone"
+		case err != nil:
+			r.log.Warn("cannot ask for a receipt", "message_id", m.ID, "error", err)
+			result = "error"
+		case !KnownStatus(s.Status):
+			result = "unreadable"
+		case attemptOf[s.Status].rank() > a.State.rank():
+			result = "news"
+			err = r.recorder.Receive(ctx, Receipt{Token: a.Token, SID: s.SID, Status: s.Status, ErrorCode: s.ErrorCode,
+				Disposition: s.Disposition, FromList: true})
+			if err != nil {
+				r.log.Error("cannot record a receipt; it is asked for again", "message_id", m.ID, "error", err)
+			}
 		}
+		r.metrics.polls.WithLabelValues(result).Inc()
 	}
-	return false, nil
 }
 
-// conclude applies to m, as it is now, what a look without a hit means.
-func (r *reconciler) conclude(ctx context.Context, m *Message, step func(*Message, time.Time, Policy)) {
+// conclude applies to messages, as they are now, what questions told of them: all in one transaction. Who asked or tried since,
+// after our lease, knows better; evidence that came meanwhile is for the steps themselves to see.
+func (r *reconciler) conclude(ctx context.Context, verdicts []verdict) {
+	if len(verdicts) == 0 {
+		return
+	}
+	ids := make([]string, 0, len(verdicts))
+	for _, v := range verdicts {
+		ids = append(ids, v.id)
+	}
 	err := r.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
 		now, err := tx.Now(ctx)
 		if err != nil {
 			return err
 		}
-		ms, err := load(ctx, tx, []string{m.ID})
+		ms, err := load(ctx, tx, ids)
 		if err != nil {
 			return err
 		}
-		if cur := ms[m.ID]; cur != nil && cur.LeaseToken == m.LeaseToken {
-			step(cur, now, r.policy)
+		for _, v := range verdicts {
+			m := ms[v.id]
+			if m != nil && m.Looks == v.seen.Looks && m.Polls == v.seen.Polls && m.Attempts == v.seen.Attempts {
+				v.step(m, now, r.policy)
+			}
 		}
 		return save(ctx, tx, ms)
 	})
 	if err != nil && ctx.Err() == nil {
-		r.log.Error("cannot record a look-up; it will be repeated", "message_id", m.ID, "error", err)
+		r.log.Error("cannot record what look-ups told; they will be repeated", "count", len(verdicts), "error", err)
 	}
+}
+
+// prove reads the number's list and records which of the group's unknown attempts it shows. whole says that the list was read
+// to its end, so that what it does not show may be called missed.
+//
+// A text proves an attempt if it says exactly the same, was created no earlier than the attempt's request, and belongs to no
+// other attempt. Attempts of the same words are indistinguishable but for their times, so the oldest text is the oldest
+// attempt's, also when that is another message's: an older copy never proves a newer text.
+func (r *reconciler) prove(ctx context.Context, g group) (proved map[string]bool, whole bool, err error) {
+	open := slices.Clone(g.siblings)
+	for _, m := range g.messages {
+		for _, a := range m.log {
+			if a.State == AttemptUnknown || a.State == AttemptOpen {
+				open = append(open, a)
+			}
+		}
+	}
+	if len(open) == 0 || g.to == "" {
+		return nil, false, nil
+	}
+	slices.SortFunc(open, func(a, b *Attempt) int { return a.StartedAt.Compare(b.StartedAt.Time) })
+	open = slices.CompactFunc(open, func(a, b *Attempt) bool { return a.Token == b.Token })
+	ask, cancel := context.WithTimeout(ctx, min(askTime, r.policy.Deadline))
+	found, err := r.provider.Find(ask, g.to, open[0].StartedAt.Add(-listDepth))
+	cancel()
+	slices.SortStableFunc(found, func(a, b Sighting) int { return a.Created.Compare(b.Created) })
+	proved, whole = map[string]bool{}, err == nil
+	for _, a := range open {
+		hit, stored := r.match(ctx, a, &found)
+		if !stored {
+			whole = false // what may be there could not be recorded: nothing is missed for sure
+		}
+		if hit {
+			proved[a.MessageID] = true
+		}
+	}
+	return proved, whole, err
+}
+
+// match gives an attempt the oldest listed text that can be its own, and takes it off the list. An attempt that is still in
+// flight takes its text off, too, but nothing is recorded: its own answer says it better.
+func (r *reconciler) match(ctx context.Context, a *Attempt, found *[]Sighting) (hit, stored bool) {
+	for i := 0; i < len(*found); i++ {
+		s := (*found)[i]
+		hash := sha256.Sum256([]byte(s.Body))
+		if string(hash[:]) != string(a.BodyHash) || s.Created.Before(a.StartedAt.Add(-listSlack)) || !KnownStatus(s.Status) {
+			continue
+		}
+		if a.State == AttemptOpen {
+			*found = slices.Delete(*found, i, i+1)
+			return false, true
+		}
+		err := r.recorder.Receive(ctx, Receipt{Token: a.Token, SID: s.SID, Status: s.Status, ErrorCode: s.ErrorCode,
+			Disposition: s.Disposition, FromList: true})
+		switch {
+		case err == nil:
+			*found = slices.Delete(*found, i, i+1)
+			return true, true
+		case errors.Is(err, ErrForeign): // another attempt's
+			*found = slices.Delete(*found, i, i+1)
+			i--
+		default:
+			r.log.Error("cannot record a look-up; it will be repeated", "message_id", a.MessageID, "error", err)
+			return false, false
+		}
+	}
+	return false, true
 }

@@ -22,7 +22,9 @@ type Receipt struct {
 	SID       string // the provider's id of the text
 	Status    string // the provider's word, one that KnownStatus knows
 	ErrorCode int    // the provider's, 0 when none
-	FromList  bool   // found in its list, not called back
+	FromList  bool   // found by asking, not called back
+	// Disposition is what ErrorCode means for a further attempt, "" when there is none.
+	Disposition Disposition
 }
 
 // KnownStatus says whether the provider's word for a status is one that we understand.
@@ -151,8 +153,8 @@ func (r *Recorder) applyTx(ctx context.Context, tx *sqldb.Tx, batch []evidence, 
 		if e.outcome != nil {
 			m.outcome(a, *e.outcome, now, r.policy)
 		} else {
-			m.evidence(a, attemptOf[e.receipt.Status], e.receipt.SID, e.receipt.ErrorCode, now)
 			rc := *e.receipt
+			m.evidence(a, attemptOf[rc.Status], rc, now, r.policy)
 			rc.Token = a.Token
 			receipts.add(rc, now)
 		}

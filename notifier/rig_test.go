@@ -111,7 +111,8 @@ func newRig(t *testing.T, db *sqldb.DB, policy notifier.Policy) *rig {
 	r.back = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { callback.ServeHTTP(w, req) }))
 	callback, err = twilio.NewCallback(twilio.CallbackOptions{AccountSID: r.phones.AccountSID(), Tokens: []string{r.phones.AuthToken()},
 		PublicURL: r.back.URL, Log: log, Receive: func(ctx context.Context, rc twilio.Receipt) error {
-			err := r.rec.Receive(ctx, notifier.Receipt{Token: rc.Token, SID: rc.SID, Status: rc.Status, ErrorCode: rc.ErrorCode})
+			err := r.rec.Receive(ctx, notifier.Receipt{Token: rc.Token, SID: rc.SID, Status: rc.Status, ErrorCode: rc.ErrorCode,
+				Disposition: rc.Disposition})
 			if errors.Is(err, notifier.ErrUnknownAttempt) {
 				return twilio.ErrUnknownAttempt
 			}

@@ -6,10 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
-
-	"github.com/cenkalti/backoff/v4"
 
 	"ansim/schema/sqldb"
 )
@@ -20,16 +17,14 @@ const (
 	// idlePoll is how often the sender asks the database when nothing woke it: for messages of other processes and for
 	// pauses that end.
 	idlePoll = 100 * time.Millisecond
-	// hiccup is how long a request that certainly was not sent is tried again inside its slot.
-	hiccup = 3 * time.Second
-	// longestSlowdown bounds what a Retry-After may ask of the whole sender.
-	longestSlowdown = time.Minute
+	// behind is how soon a text is looked at again that waits for an earlier one to the same person.
+	behind = 500 * time.Millisecond
 )
 
-// errRest makes the sender rest: the provider will not take the next text either.
-var errRest = errors.New("not now")
-
-// sender claims messages, commits attempts and asks the provider.
+// sender begins attempts for what is due and asks the provider.
+//
+// Picking a message and committing its attempt is one transaction, so nothing is claimed that is not under way: a process
+// that dies leaves as many open attempts as it had slots, and nothing else waits for its return.
 type sender struct {
 	db        *sqldb.DB
 	directory Directory
@@ -38,348 +33,269 @@ type sender struct {
 	policy    Policy
 	metrics   *Metrics
 	log       *slog.Logger
+	pace      *pacer
+	meter     *meter
 
 	wake  chan struct{}
-	slots chan struct{} // a token for each request under way
-
-	away atomic.Bool // the last request did not reach the provider
-
-	mu      sync.Mutex
-	until   time.Time // the sender rests until then
-	probing bool      // the provider refused our account: one text at a time, until one is not refused for that
+	turns turns // whose turn it is; of the loop alone
 }
 
 // request is one attempt that is committed and about to be made.
 type request struct {
 	messageID string
 	text      Text
+	segments  int
 }
 
-// run sends until ctx ends; then it starts nothing more, gives back what it claimed, and waits for the requests under way,
-// which hard cuts.
+// run sends until ctx ends; then it starts nothing more and waits for the requests under way, which hard cuts.
 func (s *sender) run(ctx, hard context.Context) {
 	var flights sync.WaitGroup
 	defer flights.Wait()
-	var queue []*Message
-	defer func() { s.release(hard, queue) }()
 	for ctx.Err() == nil {
-		if len(queue) == 0 {
-			if queue = s.refill(ctx); len(queue) == 0 {
-				continue
-			}
-		}
-		n := s.acquire(ctx, min(len(queue), s.policy.Slots))
+		n := s.pace.acquire(ctx, s.policy.Slots)
 		if n == 0 {
 			return
 		}
-		if s.isProbing() {
-			for ; n > 1; n-- {
-				<-s.slots
-			}
-		}
-		picked := queue[:n]
-		queue = queue[n:]
-		began := time.Now()
-		requests, err := s.begin(ctx, picked)
+		started := time.Now()
+		// Not under ctx: a COMMIT that a stop cuts short would leave attempts that nobody makes.
+		b, err := s.begin(hard, n)
 		if sqldb.IsRefusedData(err) {
-			requests, err = s.beginEach(ctx, picked), nil
+			b, err = s.beginEach(hard, n), nil
 		}
-		if err != nil {
-			// To begin again is safe also when the COMMIT did happen: such a message is no longer pending, and its open
-			// attempt becomes unknown when its lease ends.
-			s.log.Error("cannot begin attempts", "count", n, "error", err)
-			requests, queue = nil, append(picked, queue...)
-			s.rest(time.Second)
+		if err != nil && ctx.Err() == nil {
+			s.log.Error("cannot begin attempts", "error", err)
+			s.pace.hold(time.Second)
 		}
-		for range n - len(requests) {
-			<-s.slots
+		s.pace.release(n - len(b.requests))
+		for _, r := range b.requests {
+			flights.Go(func() { s.fly(hard, r, started) })
 		}
-		for _, r := range requests {
-			flights.Go(func() { s.fly(hard, r, began) })
-		}
-		if s.isProbing() {
-			flights.Wait()
+		switch {
+		case b.wait > 0: // nothing else can be sent before there is budget for it
+			pause(ctx, b.wait)
+		case b.picked == 0:
+			s.idle(ctx, idlePoll)
 		}
 	}
 }
 
-// refill claims what is due, or waits until something may be.
-func (s *sender) refill(ctx context.Context) []*Message {
-	wait := idlePoll
-	if rest := s.resting(); rest > 0 {
-		wait = rest
-	} else {
-		token := newToken()
-		var ms []*Message
-		err := s.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) (err error) {
-			ms, err = claim(ctx, tx, Pending, token, s.policy.Claim, s.policy.Lease)
-			return err
-		})
-		switch {
-		case err != nil && ctx.Err() == nil:
-			s.log.Error("cannot claim messages", "error", err)
-			wait = time.Second
-		case len(ms) > 0:
-			return ms
-		}
-	}
-	t := time.NewTimer(wait)
+// begun is what one round of beginning brought.
+type begun struct {
+	requests []request
+	picked   int           // messages that were due, also those that are not to be sent
+	wait     time.Duration // until the budget of segments lets the next one through
+}
+
+// idle waits until something may be due.
+func (s *sender) idle(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-ctx.Done():
 	case <-s.wake:
 	case <-t.C:
 	}
-	return nil
 }
 
-// acquire takes at least one slot, waiting for it, and at most n.
-func (s *sender) acquire(ctx context.Context, n int) int {
-	if d := s.resting(); d > 0 {
-		t := time.NewTimer(d)
-		defer t.Stop()
-		select {
-		case <-ctx.Done():
-			return 0
-		case <-t.C:
-		}
+// begin commits attempts for at most n of what is due. When the COMMIT leaves open whether it happened, the attempts are
+// looked for: what is there was begun by us, and is ours to make.
+func (s *sender) begin(ctx context.Context, n int) (b begun, err error) {
+	var turns turns
+	err = s.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) (err error) {
+		turns = s.turns
+		b, err = s.beginTx(ctx, tx, n, &turns)
+		return err
+	})
+	if errors.Is(err, sqldb.ErrCommitUnknown) {
+		b.requests, err = s.committed(ctx, b.requests)
 	}
-	select {
-	case s.slots <- struct{}{}:
-	case <-ctx.Done():
-		return 0
+	if err != nil {
+		return begun{}, err
 	}
-	for got := 1; got < n; got++ {
-		select {
-		case s.slots <- struct{}{}:
-		default:
-			return got
-		}
-	}
-	return n
+	s.turns = turns
+	return b, nil
 }
 
-// begin commits an attempt for each message that is still ours and still to be sent, having read its reservation in the
-// same transaction and kept it from changing. What is no longer to be sent gets its last state.
-func (s *sender) begin(ctx context.Context, picked []*Message) ([]request, error) {
-	var requests []request
-	err := s.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
-		requests = nil
+func (s *sender) beginTx(ctx context.Context, tx *sqldb.Tx, n int, turns *turns) (b begun, err error) {
+	budget, tokens := bucket{"segments", s.policy.SegmentsPerSecond, s.policy.SegmentsPerSecond}, 0.0
+	if budget.rate > 0 {
+		if tokens, err = budget.take(ctx, tx); err != nil {
+			return b, err
+		}
+		if tokens <= 0 {
+			b.wait = budget.wait(tokens)
+			return b, nil
+		}
+	}
+	picked, err := s.next(ctx, tx, n, turns)
+	if err != nil || len(picked) == 0 {
+		return b, err
+	}
+	ms, waiting, appointments, err := s.read(ctx, tx, picked)
+	if err != nil {
+		return b, err
+	}
+	now, err := tx.Now(ctx)
+	if err != nil {
+		return b, err
+	}
+	for _, m := range picked {
+		if budget.rate > 0 && tokens <= 0 {
+			break // still due, for the next round
+		}
+		b.picked++
+		if waiting[m.ID] {
+			m.plan(Send, now.Add(behind))
+			continue
+		}
+		if r, ok := s.beginOne(m, appointments, now); ok {
+			b.requests = append(b.requests, r)
+			tokens -= float64(r.segments)
+		}
+	}
+	if budget.rate > 0 {
+		if err := budget.give(ctx, tx, tokens); err != nil {
+			return b, err
+		}
+		b.wait = budget.wait(tokens)
+	}
+	return b, save(ctx, tx, ms)
+}
+
+// next locks up to n messages that are due, by the turns of their classes.
+func (s *sender) next(ctx context.Context, tx *sqldb.Tx, n int, turns *turns) ([]*Message, error) {
+	queues, err := pickSend(ctx, tx, n)
+	if err != nil {
+		return nil, err
+	}
+	picked := make([]*Message, 0, n)
+	for len(picked) < n {
+		m := turns.next(&queues)
+		if m == nil {
+			break
+		}
+		picked = append(picked, m)
+	}
+	return picked, nil
+}
+
+// read is what has to be known of picked messages: their attempts, which of them wait for earlier ones, and what they are
+// about, kept from changing.
+func (s *sender) read(ctx context.Context, tx *sqldb.Tx, picked []*Message) (map[string]*Message, map[string]bool, map[string]Appointment, error) {
+	ms, err := withAttempts(ctx, tx, picked)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	waiting, err := blocked(ctx, tx, picked)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	reservations := make([]string, 0, len(picked))
+	for _, m := range picked {
+		reservations = append(reservations, m.ReservationID)
+	}
+	appointments, err := s.directory(ctx, tx, reservations, true)
+	return ms, waiting, appointments, err
+}
+
+// committed says which of the requests have their attempts in the database, after a COMMIT whose outcome is unknown.
+func (s *sender) committed(ctx context.Context, requests []request) ([]request, error) {
+	if len(requests) == 0 {
+		return nil, nil
+	}
+	there := map[string]string{}
+	err := s.db.Read(ctx, func(ctx context.Context, tx *sqldb.Tx) (err error) {
+		tokens := make([]string, 0, len(requests))
+		for _, r := range requests {
+			tokens = append(tokens, r.text.Token)
+		}
+		_, there, err = owners(ctx, tx, tokens, nil)
+		return err
+	})
+	if err != nil {
+		return nil, err // if they were committed, their leases end, and they are looked up
+	}
+	var out []request
+	for _, r := range requests {
+		if there[r.text.Token] != "" {
+			out = append(out, r)
+		}
+	}
+	s.log.Warn("it was unknown whether attempts had been committed", "count", len(requests), "committed", len(out))
+	return out, nil
+}
+
+// beginEach begins messages one by one, after the database refused what one of them holds. The guilty one is set back, and
+// is tried again later, while its neighbours go out.
+func (s *sender) beginEach(ctx context.Context, n int) (all begun) {
+	for range n {
+		one, err := s.begin(ctx, 1)
+		if sqldb.IsRefusedData(err) {
+			err = s.setBack(ctx)
+		}
+		if err != nil {
+			s.log.Error("cannot begin an attempt", "error", err)
+			break
+		}
+		all.requests = append(all.requests, one.requests...)
+		all.picked += one.picked
+	}
+	return all
+}
+
+// setBack makes the message that is picked next due later.
+func (s *sender) setBack(ctx context.Context) error {
+	return s.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+		turns := s.turns
+		guilty, err := s.next(ctx, tx, 1, &turns)
+		if err != nil || len(guilty) == 0 {
+			return err
+		}
 		now, err := tx.Now(ctx)
 		if err != nil {
 			return err
 		}
-		var ids, reservations []string
-		for _, m := range picked {
-			ids = append(ids, m.ID)
-		}
-		ms, err := load(ctx, tx, ids)
-		if err != nil {
-			return err
-		}
-		for _, m := range ms {
-			reservations = append(reservations, m.ReservationID)
-		}
-		appointments, err := s.directory(ctx, tx, reservations, true)
-		if err != nil {
-			return err
-		}
-		for _, p := range picked {
-			m := ms[p.ID]
-			if m == nil || m.State != Pending || m.LeaseToken != p.LeaseToken {
-				continue // somebody else's by now, or decided by evidence
-			}
-			if r, ok := s.beginOne(m, appointments, now); ok {
-				requests = append(requests, r)
-			}
-		}
-		return save(ctx, tx, ms)
+		s.log.Error("the database refuses a text's attempt; it is tried again later", "message_id", guilty[0].ID,
+			"reservation_id", guilty[0].ReservationID, "pause", s.policy.Lease)
+		return lease(ctx, tx, guilty, Send, now.Add(s.policy.Lease))
 	})
-	return requests, err
-}
-
-// beginEach begins messages one by one, after the database refused what one of them holds: that one stays claimed, and is
-// tried again when its lease has run out, while its neighbours go out.
-func (s *sender) beginEach(ctx context.Context, picked []*Message) []request {
-	var requests []request
-	for _, m := range picked {
-		one, err := s.begin(ctx, []*Message{m})
-		if err != nil {
-			s.log.Error("cannot begin an attempt", "message_id", m.ID, "reservation_id", m.ReservationID, "error", err)
-		}
-		requests = append(requests, one...)
-	}
-	return requests
 }
 
 func (s *sender) beginOne(m *Message, appointments map[string]Appointment, now time.Time) (request, bool) {
 	a, ok := appointments[m.ReservationID]
 	if !ok {
-		m.finish(StateHeld, ReasonNoReservation)
+		m.finish(StateHeld, ReasonNoReservation, now)
 		return request{}, false
 	}
 	if why := a.refusal(m, now); why != "" {
-		m.finish(StateSuppressed, why)
+		m.end(why, now)
 		return request{}, false
 	}
 	if m.stale(now) {
 		m.lookAgain(now, s.policy)
 		return request{}, false
 	}
-	body, err := guardedBody(a, m)
+	out, err := guardedText(a, m)
 	if err != nil {
 		s.log.Error("cannot render a text", "message_id", m.ID, "reservation_id", m.ReservationID, "kind", m.Kind)
-		m.finish(StateHeld, ReasonCannotRender)
+		m.finish(StateHeld, ReasonCannotRender, now)
 		return request{}, false
 	}
-	token, hash := newToken(), sha256.Sum256([]byte(body))
+	if m.Attempts > 0 {
+		s.metrics.further.WithLabelValues(string(m.State)).Inc()
+	}
+	token, hash := newToken(), sha256.Sum256([]byte(out.Body))
 	m.begin(token, hash[:], now, now.Add(s.policy.Lease))
-	return request{messageID: m.ID, text: Text{To: a.phone(m.Recipient), Body: body, Token: token,
+	return request{messageID: m.ID, segments: out.Segments, text: Text{To: a.phone(m.Recipient), Body: out.Body, Token: token,
 		Valid: min(longestValidity, a.StartsAt.Sub(now))}}, true
 }
 
-// guardedBody renders, and takes a panic for what it is: a text that cannot be rendered.
-func guardedBody(a Appointment, m *Message) (body string, err error) {
-	defer func() {
-		if recover() != nil { // the value may hold anything
-			err = errors.New("rendering panicked")
-		}
-	}()
-	return a.body(m)
-}
-
-// fly makes one request and records what it showed. began is from before the attempt's transaction, so the deadline, by the
-// process's monotonic clock, ends before the lease does by the database's.
-func (s *sender) fly(hard context.Context, r request, began time.Time) {
-	ctx, cancel := context.WithDeadline(hard, began.Add(s.policy.Deadline))
-	o := s.ask(ctx, r)
-	cancel()
-	<-s.slots
-	s.metrics.requests.WithLabelValues(string(o.Class)).Inc()
-	s.away.Store(o.Class == NotSent && !o.Throttled)
-	refused := o.Class == Rejected && o.Disposition == Configuration
-	if refused || o.Class == Accepted || o.Class == Rejected {
-		s.probe(refused)
-	}
-	switch {
-	case o.Throttled:
-		s.rest(min(max(o.RetryAfter, 200*time.Millisecond), longestSlowdown))
-	case refused:
-		s.log.Error("the provider refuses our account or settings; sending rests", "code", o.Code, "http_status", o.HTTPStatus,
-			"pause", s.policy.ConfigurationPause, "do", "check the TWILIO_ settings and the account")
-		s.rest(s.policy.ConfigurationPause)
-	case o.Class != Accepted:
-		s.log.Info("a text was not accepted", "message_id", r.messageID, "class", o.Class, "detail", o.Detail,
-			"code", o.Code, "http_status", o.HTTPStatus)
-	}
-	s.record(hard, r, o)
-}
-
-// ask makes the request. One that certainly was not sent, because the network hiccuped, is made again for a few seconds.
-func (s *sender) ask(ctx context.Context, r request) (o Outcome) {
-	// Written after the last look, a request could outlive its lease; so the look is as late as it can be.
-	if ctx.Err() != nil {
-		return Outcome{Class: NotSent, Detail: "too-late"}
-	}
-	policy := backoff.NewExponentialBackOff(backoff.WithInitialInterval(100*time.Millisecond),
-		backoff.WithMaxInterval(time.Second), backoff.WithMaxElapsedTime(hiccup))
-	_ = backoff.Retry(func() error {
-		o = s.send(ctx, r.text)
-		if o.Class == NotSent && !o.Throttled {
-			return errRest
-		}
-		return nil
-	}, backoff.WithContext(policy, ctx))
-	return o
-}
-
-// send shields the sender from a provider that panics: what happened to the text is then unknown.
-func (s *sender) send(ctx context.Context, t Text) (o Outcome) {
-	defer func() {
-		if recover() != nil { // the value may hold anything
-			s.log.Error("the provider's client panicked")
-			o = Outcome{Class: Unknown, Detail: "panic"}
-		}
-	}()
-	return s.provider.Send(ctx, t)
-}
-
-// record stores an outcome. While the database is away it keeps trying for as long as the lease may last; after that the
-// attempt is unknown to everybody, and is looked up.
-func (s *sender) record(hard context.Context, r request, o Outcome) {
-	policy := backoff.NewExponentialBackOff(backoff.WithInitialInterval(50*time.Millisecond),
-		backoff.WithMaxInterval(2*time.Second), backoff.WithMaxElapsedTime(s.policy.Lease))
-	err := backoff.Retry(func() error {
-		err := s.recorder.record(context.Background(), evidence{token: r.text.Token, outcome: &o})
-		if errors.Is(err, ErrForeign) || errors.Is(err, ErrUnknownAttempt) || errors.Is(err, sqldb.ErrStopped) {
-			return backoff.Permanent(err)
-		}
-		return err
-	}, backoff.WithContext(policy, hard))
-	if err != nil {
-		s.log.Error("an outcome could not be recorded; it will be looked up", "message_id", r.messageID, "class", o.Class,
-			"error", err)
-	}
-}
-
-// release gives back claims that were not begun, so that another process need not wait for their leases.
-func (s *sender) release(ctx context.Context, queue []*Message) {
-	if len(queue) == 0 {
+// end gives up what is no longer to be sent. A text that was taken and did not arrive has failed; the others were not needed
+// any more.
+func (m *Message) end(why string, now time.Time) {
+	if a := m.newest(); why == ReasonPast && a != nil && a.State.lost() {
+		m.finish(StateFailed, errorReason(a.ErrorCode), now)
 		return
 	}
-	err := s.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
-		now, err := tx.Now(ctx)
-		if err != nil {
-			return err
-		}
-		var ids []string
-		for _, m := range queue {
-			ids = append(ids, m.ID)
-		}
-		ms, err := load(ctx, tx, ids)
-		if err != nil {
-			return err
-		}
-		for _, q := range queue {
-			if m := ms[q.ID]; m != nil && m.State == Pending && m.LeaseToken == q.LeaseToken {
-				m.wait(now, 0, m.Reason)
-			}
-		}
-		return save(ctx, tx, ms)
-	})
-	if err != nil {
-		s.log.Warn("claims could not be given back; they run out by themselves", "count", len(queue), "error", err)
-	}
-}
-
-// rest keeps the sender from starting anything for d.
-func (s *sender) rest(d time.Duration) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if until := time.Now().Add(d); until.After(s.until) {
-		s.until = until
-	}
-	s.metrics.paused.Set(1)
-}
-
-func (s *sender) probe(on bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.probing = on
-}
-
-func (s *sender) isProbing() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.probing
-}
-
-func (s *sender) resting() time.Duration {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	d := time.Until(s.until)
-	if d <= 0 {
-		s.metrics.paused.Set(0)
-	}
-	return d
+	m.finish(StateSuppressed, why, now)
 }

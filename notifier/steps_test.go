@@ -162,23 +162,24 @@ func TestTheSweeperSetsAsideWhatItDoesNotKnow(t *testing.T) {
 func TestARefusedAccountIsProbedByOneText(t *testing.T) {
 	t.Parallel()
 	eachBench(t, func(t *testing.T, b *bench) {
+		steady := &clock{now: noon}
+		b.sender.pace = newPacer(b.sender.policy, steady.Now)
 		r := b.begin(t, 1)[0]
 		b.provider.outcome = Outcome{Class: Rejected, Disposition: Configuration, Code: 20003}
-		b.sender.slots <- struct{}{}
-		b.sender.fly(t.Context(), r, time.Now())
-		if !b.sender.isProbing() || b.sender.resting() <= 0 {
-			t.Error("the sender goes on as if nothing were wrong")
+		b.fly(t, r, time.Now())
+		if state, slots := b.sender.pace.status(); state != paceRefused || slots != 1 || b.sender.pace.resting() <= 0 {
+			t.Errorf("the sender goes on as if nothing were wrong: %s, %d slots", state, slots)
 		}
 		if m := b.state(t); m.State != Pending || m.Reason != ReasonConfiguration || m.Failures != 0 {
 			t.Errorf("got %s (%s), %d failures", m.State, m.Reason, m.Failures)
 		}
 		b.clock.add(time.Minute)
+		steady.add(time.Minute)
 		r = b.begin(t, 1)[0]
 		b.provider.outcome = Outcome{Class: Accepted, SID: fmt.Sprintf("SM%032d", 1)}
-		b.sender.slots <- struct{}{}
-		b.sender.fly(t.Context(), r, time.Now())
-		if b.sender.isProbing() {
-			t.Error("the account works again, and the sender still probes")
+		b.fly(t, r, time.Now())
+		if state, slots := b.sender.pace.status(); state != paceOK || slots < 2 {
+			t.Errorf("the account works again, and the sender is %s with %d slots", state, slots)
 		}
 	})
 }

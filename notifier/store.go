@@ -18,8 +18,11 @@ import (
 	"ansim/schema/sqldb"
 )
 
-const messageColumns = `id, event_id, reservation_id, version, kind, recipient, resend, state, reason, due_at, lease_token,
-	attempts, failures, looks, looked_at, event_at, accepted_at, delivered_at`
+const messageColumns = `m.id, m.event_id, m.reservation_id, m.version, m.kind, m.recipient, m.resend, m.state, m.reason,
+	m.attempts, m.failures, m.looks, m.looked_at, m.polls, m.event_at, m.accepted_at, m.delivered_at`
+
+const attemptColumns = `a.token, a.message_id, a.n, a.state, a.body_hash, a.provider_sid, a.http_status, a.error_code, a.detail,
+	a.started_at, a.unknown_at, a.finished_at`
 
 // insert writes the messages of events, in the order of event ids, which every process keeps, so that two never wait for
 // each other. What is there already stays as it is. It returns how many rows are new.
@@ -38,53 +41,49 @@ func insert(ctx context.Context, tx *sqldb.Tx, events []event.Event) (int64, err
 		sqldb.Column{Name: "reservation_id", Type: sqldb.UUID}, sqldb.Column{Name: "version", Type: sqldb.Int},
 		sqldb.Column{Name: "kind", Type: sqldb.Text}, sqldb.Column{Name: "recipient", Type: sqldb.Text},
 		sqldb.Column{Name: "resend", Type: sqldb.Int}, sqldb.Column{Name: "event_at", Type: sqldb.Timestamp},
-		sqldb.Column{Name: "now_at", Type: sqldb.Timestamp})
+		sqldb.Column{Name: "now_at", Type: sqldb.Timestamp}, sqldb.Column{Name: "priority", Type: sqldb.Int})
+	again := false
 	for _, e := range events {
+		again = again || e.Resend > 0
 		recipients := slices.Sorted(slices.Values(e.Recipients))
 		for _, r := range slices.Compact(recipients) {
 			id, err := uuid.NewV7()
 			if err != nil {
 				return 0, fmt.Errorf("make a message id: %w", err)
 			}
-			rows.Add(rows.Len(), id.String(), e.ID, e.ReservationID, e.Version, string(kindOf[e.Type]), string(r), e.Resend,
-				sqldb.At(e.Time), sqldb.At(now))
+			m := Message{Kind: kindOf[e.Type], Resend: e.Resend}
+			rows.Add(rows.Len(), id.String(), e.ID, e.ReservationID, e.Version, string(m.Kind), string(r), e.Resend,
+				sqldb.At(e.Time), sqldb.At(now), m.priority())
 		}
 	}
 	src, args := tx.Source(rows)
 	n, err := tx.Exec(ctx, "WITH "+src+` INSERT INTO message (id, event_id, reservation_id, version, kind, recipient, resend,
-		state, due_at, event_at, created_at, updated_at)
-		SELECT id, event_id, reservation_id, version, kind, recipient, resend, 'pending', now_at, event_at, now_at, now_at
+		state, event_at, created_at, updated_at)
+		SELECT id, event_id, reservation_id, version, kind, recipient, resend, 'pending', event_at, now_at, now_at
 		FROM src WHERE true ORDER BY ordinal ON CONFLICT DO NOTHING`, args...)
-	if err != nil {
-		return 0, fmt.Errorf("insert messages: %w", err)
+	if err != nil || n == 0 {
+		return 0, wrapped("insert messages", err)
 	}
-	return n, nil
+	// Ids are fresh: those that are in the table are the ones that were inserted.
+	_, err = tx.Exec(ctx, "WITH "+src+` INSERT INTO message_queue (message_id, job, priority, due_at, since)
+		SELECT src.id, 'send', src.priority, src.now_at, src.event_at FROM src JOIN message m ON m.id = src.id`,
+		tx.Unplanned(args...)...)
+	if err != nil || !again {
+		return n, wrapped("queue messages", err)
+	}
+	// What is sent again needs nobody's decision any more.
+	_, err = tx.Exec(ctx, "WITH "+src+` DELETE FROM message_queue WHERE job = 'person' AND message_id IN (
+		SELECT m.id FROM src JOIN message m ON m.reservation_id = src.reservation_id AND m.kind = src.kind
+			AND m.version = src.version AND m.recipient = src.recipient AND m.resend < src.resend)`, tx.Unplanned(args...)...)
+	return n, wrapped("take what is sent again off the list", err)
 }
 
-// claim leases up to limit messages in state s that are due: nobody else takes them until lease has passed. A message
-// waits while one of an earlier version to the same person is on its way or of unknown outcome: the version decides what a
-// person reads last, not the arrival.
-func claim(ctx context.Context, tx *sqldb.Tx, s State, token string, limit int, lease time.Duration) ([]*Message, error) {
-	now, err := tx.Now(ctx)
-	if err != nil {
-		return nil, err
+// wrapped says what failed, nil when nothing did.
+func wrapped(what string, err error) error {
+	if err == nil {
+		return nil
 	}
-	var ms []*Message
-	err = tx.Select(ctx, &ms, `WITH due AS (
-			SELECT m.id AS due_id FROM message m
-			WHERE m.state = '`+string(s)+`' AND m.due_at <= ?
-			AND (m.state <> 'pending' OR NOT EXISTS (
-				SELECT 1 FROM message e WHERE e.reservation_id = m.reservation_id AND e.recipient = m.recipient
-				AND e.version < m.version AND e.state IN ('sending', 'unknown')))
-			ORDER BY m.due_at, m.id LIMIT ?`+tx.ForUpdateSkipLocked()+`)
-		UPDATE message SET lease_token = ?, due_at = ?, updated_at = ? FROM due WHERE id = due_id
-		RETURNING `+messageColumns,
-		tx.Unplanned(sqldb.At(now), limit, token, sqldb.At(now.Add(lease)), sqldb.At(now))...)
-	if err != nil {
-		return nil, fmt.Errorf("claim %s messages: %w", s, err)
-	}
-	slices.SortFunc(ms, func(a, b *Message) int { return a.EventAt.Compare(b.EventAt.Time) })
-	return ms, nil
+	return fmt.Errorf("%s: %w", what, err)
 }
 
 // load locks the messages with these ids, in the order of ids, and reads them with their attempts. Ids that do not exist
@@ -100,10 +99,15 @@ func load(ctx context.Context, tx *sqldb.Tx, ids []string) (map[string]*Message,
 	src, args := tx.Source(rows)
 	var ms []*Message
 	err := tx.Select(ctx, &ms, "WITH "+src+" SELECT "+messageColumns+
-		" FROM message WHERE id IN (SELECT src_id FROM src) ORDER BY id"+tx.ForUpdate(), tx.Unplanned(args...)...)
+		" FROM message m WHERE m.id IN (SELECT src_id FROM src) ORDER BY m.id"+tx.ForUpdate(), tx.Unplanned(args...)...)
 	if err != nil {
 		return nil, fmt.Errorf("load messages: %w", err)
 	}
+	return withAttempts(ctx, tx, ms)
+}
+
+// withAttempts reads the attempts of messages that are locked.
+func withAttempts(ctx context.Context, tx *sqldb.Tx, ms []*Message) (map[string]*Message, error) {
 	byID := make(map[string]*Message, len(ms))
 	var wanted []attemptKey
 	for _, m := range ms {
@@ -139,9 +143,8 @@ func loadAttempts(ctx context.Context, tx *sqldb.Tx, byID map[string]*Message, k
 	}
 	src, args := tx.Source(rows)
 	var as []*Attempt
-	err := tx.Select(ctx, &as, "WITH "+src+` SELECT token, message_id, n, state, body_hash, provider_sid, http_status, error_code,
-		detail, started_at, unknown_at, finished_at
-		FROM src JOIN attempt ON message_id = src_id AND n = src_n ORDER BY message_id, n`, tx.Unplanned(args...)...)
+	err := tx.Select(ctx, &as, "WITH "+src+` SELECT `+attemptColumns+`
+		FROM src JOIN attempt a ON a.message_id = src_id AND a.n = src_n ORDER BY a.message_id, a.n`, tx.Unplanned(args...)...)
 	if err != nil {
 		return fmt.Errorf("load attempts: %w", err)
 	}
@@ -153,6 +156,35 @@ func loadAttempts(ctx context.Context, tx *sqldb.Tx, byID map[string]*Message, k
 	return nil
 }
 
+// undecided are the attempts of which nothing is known yet, in flight or lost, of all texts of the messages' reservations: a
+// text that was asked for again says the same as the first one.
+func undecided(ctx context.Context, tx *sqldb.Tx, ms []*Message) (map[string][]*Attempt, error) {
+	rows := sqldb.NewRows("src", sqldb.Column{Name: "src_id", Type: sqldb.UUID})
+	seen := map[string]bool{}
+	for _, m := range ms {
+		if !seen[m.ReservationID] {
+			seen[m.ReservationID] = true
+			rows.Add(m.ReservationID)
+		}
+	}
+	src, args := tx.Source(rows)
+	var found []struct {
+		Attempt
+		ReservationID string `db:"reservation_id"`
+	}
+	err := tx.Select(ctx, &found, "WITH "+src+` SELECT `+attemptColumns+`, CAST(m.reservation_id AS text) AS reservation_id
+		FROM src JOIN message m ON m.reservation_id = src_id JOIN attempt a ON a.message_id = m.id
+		WHERE a.state IN ('open', 'unknown')`, tx.Unplanned(args...)...)
+	if err != nil {
+		return nil, fmt.Errorf("load attempts of which nothing is known: %w", err)
+	}
+	out := map[string][]*Attempt{}
+	for i := range found {
+		out[found[i].ReservationID] = append(out[found[i].ReservationID], &found[i].Attempt)
+	}
+	return out, nil
+}
+
 // save writes what changed of messages that load locked.
 func save(ctx context.Context, tx *sqldb.Tx, ms map[string]*Message) error {
 	now, err := tx.Now(ctx)
@@ -161,7 +193,8 @@ func save(ctx context.Context, tx *sqldb.Tx, ms map[string]*Message) error {
 	}
 	var changed []*Message
 	var fresh, moved []*Attempt
-	for _, m := range ms {
+	all := inOrder(ms)
+	for _, m := range all {
 		if m.changed {
 			changed = append(changed, m)
 		}
@@ -176,6 +209,9 @@ func save(ctx context.Context, tx *sqldb.Tx, ms map[string]*Message) error {
 	if err := updateMessages(ctx, tx, changed, now); err != nil {
 		return err
 	}
+	if err := savePlans(ctx, tx, all); err != nil {
+		return err
+	}
 	if err := insertAttempts(ctx, tx, fresh); err != nil {
 		return err
 	}
@@ -188,18 +224,16 @@ func updateMessages(ctx context.Context, tx *sqldb.Tx, ms []*Message, now time.T
 	}
 	rows := sqldb.NewRows("src", sqldb.Column{Name: "src_id", Type: sqldb.UUID},
 		sqldb.Column{Name: "new_state", Type: sqldb.Text}, sqldb.Column{Name: "new_reason", Type: sqldb.Text},
-		sqldb.Column{Name: "new_due_at", Type: sqldb.Timestamp}, sqldb.Column{Name: "new_lease_token", Type: sqldb.Text},
 		sqldb.Column{Name: "new_attempts", Type: sqldb.Int}, sqldb.Column{Name: "new_failures", Type: sqldb.Int},
 		sqldb.Column{Name: "new_looks", Type: sqldb.Int}, sqldb.Column{Name: "new_looked_at", Type: sqldb.Timestamp},
-		sqldb.Column{Name: "new_accepted_at", Type: sqldb.Timestamp},
+		sqldb.Column{Name: "new_polls", Type: sqldb.Int}, sqldb.Column{Name: "new_accepted_at", Type: sqldb.Timestamp},
 		sqldb.Column{Name: "new_delivered_at", Type: sqldb.Timestamp})
 	for _, m := range ms {
-		rows.Add(m.ID, string(m.State), m.Reason, m.DueAt, m.LeaseToken, m.Attempts, m.Failures, m.Looks, m.LookedAt, m.AcceptedAt,
-			m.DeliveredAt)
+		rows.Add(m.ID, string(m.State), m.Reason, m.Attempts, m.Failures, m.Looks, m.LookedAt, m.Polls, m.AcceptedAt, m.DeliveredAt)
 	}
 	src, args := tx.Source(rows)
-	_, err := tx.Exec(ctx, "WITH "+src+` UPDATE message SET state = new_state, reason = new_reason, due_at = new_due_at,
-		lease_token = new_lease_token, attempts = new_attempts, failures = new_failures, looks = new_looks, looked_at = new_looked_at,
+	_, err := tx.Exec(ctx, "WITH "+src+` UPDATE message SET state = new_state, reason = new_reason, attempts = new_attempts,
+		failures = new_failures, looks = new_looks, looked_at = new_looked_at, polls = new_polls,
 		accepted_at = new_accepted_at, delivered_at = new_delivered_at, updated_at = ?
 		FROM src WHERE id = src_id`, tx.Unplanned(append(args, sqldb.At(now))...)...)
 	if err != nil {
@@ -252,36 +286,38 @@ func updateAttempts(ctx context.Context, tx *sqldb.Tx, as []*Attempt) error {
 
 // owners tells which attempts hold these SIDs, and which messages the attempts with these tokens belong to.
 func owners(ctx context.Context, tx *sqldb.Tx, tokens, sids []string) (bySID, byToken map[string]string, err error) {
-	type row struct {
-		Key   string `db:"key"`
-		Value string `db:"value"`
+	bySID, byToken = make(map[string]string, len(sids)), make(map[string]string, len(tokens))
+	rows := sqldb.NewRows("src", sqldb.Column{Name: "src_token", Type: sqldb.Text}, sqldb.Column{Name: "src_sid", Type: sqldb.Text})
+	for i := range max(len(tokens), len(sids)) {
+		var token, sid *string
+		if i < len(tokens) {
+			token = &tokens[i]
+		}
+		if i < len(sids) {
+			sid = &sids[i]
+		}
+		rows.Add(token, sid)
 	}
-	ask := func(keys []string, query string) (map[string]string, error) {
-		found := make(map[string]string, len(keys))
-		if len(keys) == 0 {
-			return found, nil
-		}
-		rows := sqldb.NewRows("src", sqldb.Column{Name: "src_key", Type: sqldb.Text})
-		for _, k := range keys {
-			rows.Add(k)
-		}
-		src, args := tx.Source(rows)
-		var got []row
-		if err := tx.Select(ctx, &got, "WITH "+src+" "+query, tx.Unplanned(args...)...); err != nil {
-			return nil, fmt.Errorf("find attempts: %w", err)
-		}
-		for _, r := range got {
-			found[r.Key] = r.Value
-		}
-		return found, nil
+	src, args := tx.Source(rows)
+	var found []struct {
+		Token     string  `db:"token"`
+		SID       *string `db:"provider_sid"`
+		MessageID string  `db:"message_id"`
 	}
-	if bySID, err = ask(sids, `SELECT provider_sid AS key, token AS value FROM attempt
-		WHERE provider_sid IN (SELECT src_key FROM src)`); err != nil {
-		return nil, nil, err
+	err = tx.Select(ctx, &found, "WITH "+src+` SELECT a.token, a.provider_sid, CAST(a.message_id AS text) AS message_id
+			FROM attempt a WHERE a.token IN (SELECT src_token FROM src)
+		UNION SELECT a.token, a.provider_sid, CAST(a.message_id AS text) AS message_id
+			FROM attempt a WHERE a.provider_sid IN (SELECT src_sid FROM src)`, tx.Unplanned(args...)...)
+	if err != nil {
+		return nil, nil, fmt.Errorf("find attempts: %w", err)
 	}
-	byToken, err = ask(tokens, `SELECT token AS key, CAST(message_id AS text) AS value FROM attempt
-		WHERE token IN (SELECT src_key FROM src)`)
-	return bySID, byToken, err
+	for _, f := range found {
+		byToken[f.Token] = f.MessageID
+		if f.SID != nil {
+			bySID[*f.SID] = f.Token
+		}
+	}
+	return bySID, byToken, nil
 }
 
 // park keeps a record that the intake cannot use, with its reason. A replay is the same row.

@@ -53,44 +53,6 @@ func Texts(ctx context.Context, db *sqldb.DB, reservationIDs []string) (map[stri
 	return out, nil
 }
 
-// Backlog is how much waits: messages by state, and since when the oldest booking has had no accepted text.
-type Backlog struct {
-	Pending, Sending, Unknown int64
-	Oldest                    time.Time // zero when nothing waits
-}
-
-// Waiting counts what is not accepted yet. It reads only the index of what still moves.
-func Waiting(ctx context.Context, db *sqldb.DB) (b Backlog, err error) {
-	type row struct {
-		State  State       `db:"state"`
-		Count  int64       `db:"count"`
-		Oldest *sqldb.Time `db:"oldest"`
-	}
-	var rows []row
-	err = db.Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
-		rows = nil
-		return tx.Select(ctx, &rows, `SELECT state, COUNT(*) AS count, MIN(event_at) AS oldest FROM message
-			WHERE state IN ('pending', 'sending', 'unknown') GROUP BY state`)
-	})
-	if err != nil {
-		return Backlog{}, fmt.Errorf("count what waits: %w", err)
-	}
-	for _, r := range rows {
-		switch r.State {
-		case Pending:
-			b.Pending = r.Count
-		case Sending:
-			b.Sending = r.Count
-		case StateUnknown:
-			b.Unknown = r.Count
-		}
-		if r.Oldest != nil && (b.Oldest.IsZero() || r.Oldest.Before(b.Oldest)) {
-			b.Oldest = r.Oldest.Time
-		}
-	}
-	return b, nil
-}
-
 // overduePage is how many outbox rows Overdue compares with messages at once, and overduePages how often at most: what lies
 // behind so many is older than any alarm waits.
 const (

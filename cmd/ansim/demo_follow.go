@@ -76,7 +76,7 @@ func (d *demo) settle(ctx context.Context, booked int) error {
 	defer tick.Stop()
 	for {
 		w, err := notifier.Waiting(ctx, d.app.DB())
-		if err == nil && w == (notifier.Backlog{}) {
+		if err == nil && w.Oldest.IsZero() {
 			report, err := d.judge()
 			if err == nil {
 				if f := d.since(report); f.Booked >= int64(booked) && f.Delivered >= f.Booked {

@@ -16,6 +16,7 @@ type serveCmd struct {
 	Kafka     string          `name:"kafka-brokers" env:"ANSIM_KAFKA_BROKERS" default:"embedded" help:"host:port,… or embedded."`
 	Migrate   string          `env:"ANSIM_MIGRATE" default:"on" enum:"on,off" help:"Whether to bring the database up to this program at start: on or off."`
 	Reconcile []time.Duration `env:"ANSIM_RECONCILE" default:"5s,15s,60s,180s" help:"When an unknown outcome is looked up; the last is the deadline."`
+	Segments  float64         `name:"segments-per-second" env:"ANSIM_SEGMENTS_PER_SECOND" default:"0" help:"How many segments all notifiers together hand to the provider a second; 0 for no limit. Set it to what the provider grants your sender."`
 }
 
 func (c *serveCmd) Help() string {
@@ -34,7 +35,7 @@ func (c *serveCmd) Run(e *env) error {
 		DatabaseURL: c.DatabaseURL, Kafka: c.Kafka, Data: c.Data, Addr: c.Addr, PublicURL: c.PublicURL,
 		// Secrets come from the environment alone: a command line is seen by every user of the machine.
 		Secret:  os.Getenv("ANSIM_SECRET"),
-		Migrate: c.Migrate == "on", Roles: c.Roles, Reconcile: c.Reconcile,
+		Migrate: c.Migrate == "on", Roles: c.Roles, Reconcile: c.Reconcile, Segments: c.Segments,
 		Twilio: app.Twilio{AccountSID: os.Getenv("TWILIO_ACCOUNT_SID"), AuthToken: os.Getenv("TWILIO_AUTH_TOKEN"),
 			AuthTokenPrevious: os.Getenv("TWILIO_AUTH_TOKEN_PREVIOUS"), From: os.Getenv("ANSIM_TWILIO_FROM"),
 			BaseURL: os.Getenv("ANSIM_TWILIO_BASE_URL")},

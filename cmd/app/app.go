@@ -208,7 +208,7 @@ func (a *App) startBroker(context.Context) error {
 
 func (a *App) startRecorder(context.Context) error {
 	a.metrics = notifier.NewMetrics(a.registry)
-	a.recorder = notifier.NewRecorder(a.db, notifier.Policy{Looks: a.cfg.Reconcile}, a.metrics, a.log)
+	a.recorder = notifier.NewRecorder(a.db, a.cfg.policy(), a.metrics, a.log)
 	a.onStop("recorder", func(context.Context) error { a.recorder.Stop(); return nil })
 	return nil
 }
@@ -230,7 +230,7 @@ func (a *App) startNotifier(context.Context) error {
 	}
 	a.onStop("consumer", func(context.Context) error { return consumer.Close() })
 	n := notifier.Start(notifier.Options{DB: a.db, Source: consumer, Directory: appointments, Provider: provider,
-		Recorder: a.recorder, Policy: notifier.Policy{Looks: a.cfg.Reconcile}, Metrics: a.metrics, Log: a.log})
+		Recorder: a.recorder, Policy: a.cfg.policy(), Metrics: a.metrics, Log: a.log})
 	a.notifier.Store(n)
 	a.onStop("notifier", func(context.Context) error { n.Stop(); return nil })
 	return nil

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"ansim/notifier"
 	"ansim/outbox/kafka"
 )
 
@@ -48,12 +49,18 @@ type Config struct {
 	Migrate     bool
 	Roles       []Role
 	Reconcile   []time.Duration
+	Segments    float64 // a second, of all processes together; 0 for no limit
 	Twilio      Twilio
 	Links       []Link // more for the start page
 }
 
 // Link is an entry of the start page.
 type Link struct{ URL, Title, What string }
+
+// policy is how the notifier sends.
+func (c Config) policy() notifier.Policy {
+	return notifier.Policy{Looks: c.Reconcile, SegmentsPerSecond: c.Segments}
+}
 
 // has says whether the process takes role r.
 func (c Config) has(r Role) bool { return slices.Contains(c.Roles, r) }
@@ -105,6 +112,9 @@ func (c Config) check() error {
 					"at its start", s.name)
 			}
 		}
+	}
+	if c.Segments < 0 {
+		return errors.New("ANSIM_SEGMENTS_PER_SECOND must be 0, for no limit, or what the sender may send a second")
 	}
 	if c.PublicURL != "" {
 		u, err := url.Parse(c.PublicURL)

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"log/slog"
+	"math"
 	"net/http"
 	"sync/atomic"
 	"time"
@@ -82,7 +83,35 @@ type readiness struct {
 	Roles    []Role            `json:"roles"`
 	Checks   map[string]string `json:"checks"`
 	Leading  *bool             `json:"relay_leading,omitempty"`
+	Texts    *textsWaiting     `json:"texts,omitempty"`
 	ServerAt time.Time         `json:"server_time"`
+}
+
+// textsWaiting is how far the texts are, of the whole installation.
+type textsWaiting struct {
+	Waiting   int64    `json:"waiting"`         // to be sent, or on their way to the provider
+	LookingUp int64    `json:"looking_up"`      // of unknown outcome
+	Person    int64    `json:"need_a_person"`   // held or failed
+	PerSecond float64  `json:"per_second"`      // accepted lately
+	Drain     *float64 `json:"drain_seconds"`   // null while nothing is sent
+	Oldest    float64  `json:"oldest_seconds"`  // since when somebody waits
+	Notifiers int      `json:"notifiers_alive"` // in all processes
+}
+
+func (h *health) texts(ctx context.Context) *textsWaiting {
+	w, err := notifier.Waiting(ctx, h.app.db)
+	if err != nil {
+		return nil // the database's own check says more
+	}
+	out := &textsWaiting{Waiting: w.Pending + w.Sending, LookingUp: w.Unknown, Person: w.Person, PerSecond: w.Rate, Notifiers: len(w.Processes)}
+	if d, known := w.Drain(); known {
+		s := d.Seconds()
+		out.Drain = &s
+	}
+	if !w.Oldest.IsZero() {
+		out.Oldest = max(0, time.Since(w.Oldest).Seconds())
+	}
+	return out
 }
 
 func (h *health) ready(w http.ResponseWriter, r *http.Request) {
@@ -103,6 +132,7 @@ func (h *health) ready(w http.ResponseWriter, r *http.Request) {
 		l := h.app.relay.Leading()
 		out.Leading = &l
 	}
+	out.Texts = h.texts(ctx)
 	code := http.StatusOK
 	if err := schema.Check(ctx, h.app.db); err != nil {
 		out.Status, code = "not-ready", http.StatusServiceUnavailable
@@ -120,7 +150,7 @@ type backlogCollector struct {
 	db  *sqldb.DB
 	log *slog.Logger
 
-	oldest, messages, rows, age *prometheus.Desc
+	oldest, messages, rate, drain, notifiers, rows, age *prometheus.Desc
 }
 
 func newBacklogCollector(db *sqldb.DB, log *slog.Logger) *backlogCollector {
@@ -130,15 +160,19 @@ func newBacklogCollector(db *sqldb.DB, log *slog.Logger) *backlogCollector {
 	return &backlogCollector{db: db, log: log,
 		oldest: d("ansim_oldest_unconfirmed_seconds", "Age of the oldest committed change whose text the provider has not accepted; "+
 			"the master alarm: it sees a dead relay, a dead notifier and a lost Kafka alike."),
-		messages: d("ansim_messages_waiting", "Messages that still move, by state.", "state"),
-		rows:     d("ansim_outbox_backlog_rows", "Outbox rows that the relay has not published."),
-		age:      d("ansim_outbox_oldest_seconds", "Age of the oldest outbox row that the relay has not published."),
+		messages: d("ansim_messages_waiting", "Messages that are not finished, by state; person: held or failed, somebody has to decide.",
+			"state"),
+		rate:      d("ansim_texts_per_second", "Texts that all notifiers together get accepted a second, averaged over some 10 s."),
+		drain:     d("ansim_drain_seconds", "How long it takes to send what waits at that rate; +Inf while nothing is sent."),
+		notifiers: d("ansim_notifiers", "Notifiers that run, by how they see the provider.", "state"),
+		rows:      d("ansim_outbox_backlog_rows", "Outbox rows that the relay has not published."),
+		age:       d("ansim_outbox_oldest_seconds", "Age of the oldest outbox row that the relay has not published."),
 	}
 }
 
 // Describe implements prometheus.Collector.
 func (c *backlogCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.oldest, c.messages, c.rows, c.age} {
+	for _, d := range []*prometheus.Desc{c.oldest, c.messages, c.rate, c.drain, c.notifiers, c.rows, c.age} {
 		ch <- d
 	}
 }
@@ -175,6 +209,17 @@ func (c *backlogCollector) Collect(ch chan<- prometheus.Metric) {
 	gauge(c.messages, float64(waiting.Pending), "pending")
 	gauge(c.messages, float64(waiting.Sending), "sending")
 	gauge(c.messages, float64(waiting.Unknown), "unknown")
+	gauge(c.messages, float64(waiting.Undelivered), "undelivered")
+	gauge(c.messages, float64(waiting.Person), "person")
+	gauge(c.rate, waiting.Rate)
+	if d, known := waiting.Drain(); known {
+		gauge(c.drain, d.Seconds())
+	} else {
+		gauge(c.drain, math.Inf(1))
+	}
+	for state, n := range waiting.States() {
+		gauge(c.notifiers, float64(n), state)
+	}
 	gauge(c.rows, float64(rows))
 	gauge(c.age, age(first))
 }

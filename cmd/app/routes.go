@@ -59,7 +59,8 @@ func (t Twilio) tokens() []string {
 
 // receive hands a checked callback to the notifier.
 func (a *App) receive(ctx context.Context, r twilio.Receipt) error {
-	err := a.recorder.Receive(ctx, notifier.Receipt{Token: r.Token, SID: r.SID, Status: r.Status, ErrorCode: r.ErrorCode})
+	err := a.recorder.Receive(ctx, notifier.Receipt{Token: r.Token, SID: r.SID, Status: r.Status, ErrorCode: r.ErrorCode,
+		Disposition: r.Disposition})
 	if errors.Is(err, notifier.ErrUnknownAttempt) || errors.Is(err, notifier.ErrForeign) {
 		return twilio.ErrUnknownAttempt
 	}

@@ -263,6 +263,11 @@ func (t *Tx) ForUpdate() string { return t.lock(" FOR UPDATE") }
 // ForUpdateSkipLocked is ForUpdate that leaves out what another transaction holds.
 func (t *Tx) ForUpdateSkipLocked() string { return t.lock(" FOR UPDATE SKIP LOCKED") }
 
+// ForUpdateSkipLockedOf is ForUpdateSkipLocked for the rows of one of the tables of a join.
+func (t *Tx) ForUpdateSkipLockedOf(table string) string {
+	return t.lock(" FOR UPDATE OF " + table + " SKIP LOCKED")
+}
+
 // ForShare keeps the rows of a SELECT from changing until the transaction ends.
 func (t *Tx) ForShare() string { return t.lock(" FOR SHARE") }
 
