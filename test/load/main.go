@@ -1,13 +1,13 @@
 // Command load measures ansim on PostgreSQL and Apache Kafka, which it starts for itself on this machine:
 //
-//	go run ./test/load [-only relay,latency,booking,texts] [-profile DIR]
+//	go run ./test/load [-only relay,latency,booking,sending,texts] [-profile DIR]
 //
 // It prints a table and, as its last line, the same as one JSON object. The figures are what this machine did with
 // everything on it at once: the databases, the phone network and the crowd all take from the same processors, so each figure
 // comes with the CPU time that every process took and the machine's load average before. There are no thresholds.
 //
 // What is measured runs as in production: `relay` and `latency` use the relay, publisher and consumer in this process;
-// `booking` and `texts` use a serving process of its own, a phone network that makes its log durable, and a crowd on
+// `booking`, `sending` and `texts` use a serving process of its own, a phone network that makes its log durable, and a crowd on
 // keep-alive connections, each a process too. Databases are fresh for each part, with fsync on. It takes some three minutes.
 //
 // It needs PostgreSQL's programs, Java and Kafka's jars; see packages dbtest and kafkatest for where they are found.
@@ -70,6 +70,7 @@ var parts = []part{
 	{"relay", drainBacklog},
 	{"latency", commitToConsumer},
 	{"booking", bookHotSlot},
+	{"sending", sendOnly},
 	{"texts", bookAndText},
 }
 
@@ -82,7 +83,7 @@ func main() {
 		return
 	}
 	var s settings
-	only := flag.String("only", "relay,latency,booking,texts", "which `parts` to measure")
+	only := flag.String("only", "relay,latency,booking,sending,texts", "which `parts` to measure")
 	flag.IntVar(&s.rows, "rows", 200_000, "rows of the relay's backlog")
 	flag.IntVar(&s.people, "people", 20_000, "people who book and are texted")
 	flag.DurationVar(&s.window, "window", 15*time.Second, "length of each latency and booking run")
@@ -111,8 +112,8 @@ func run(ctx context.Context, s settings, only []string) error {
 		st := &stage{part: p.name, profile: s.profile, names: map[int]string{}}
 		err := p.run(ctx, st, s, r)
 		st.end()
-		if err != nil {
-			return fmt.Errorf("%s: %w", p.name, err)
+		if err != nil { // what was measured before is shown all the same
+			return errors.Join(fmt.Errorf("%s: %w", p.name, err), r.print(os.Stdout))
 		}
 	}
 	return r.print(os.Stdout)
