@@ -22,7 +22,7 @@ type Appointment struct {
 	Name, BookerName         personal.Name
 	Phone, BookerPhone       personal.Phone
 	Language                 string    // ko or en
-	StartsAt                 time.Time // of the slot
+	StartsAt                 time.Time // of the slot, best in its TimeZone
 	TimeZone                 string    // IANA name
 	TagKo, TagEn             string
 	SiteKo, SiteEn           string
@@ -56,13 +56,17 @@ func (a Appointment) refusal(m *Message, now time.Time) string {
 
 // text renders the text of m. It is a pure function of its data, so every attempt of a message says the same.
 func (a Appointment) text(m *Message) (text.Out, error) {
-	zone, err := time.LoadLocation(a.TimeZone)
-	if err != nil {
-		return text.Out{}, err
+	at := a.StartsAt
+	if at.Location().String() != a.TimeZone { // reading a zone takes longer than all the rest
+		zone, err := time.LoadLocation(a.TimeZone)
+		if err != nil {
+			return text.Out{}, err
+		}
+		at = at.In(zone)
 	}
 	return text.Render(text.In{
 		Kind: string(m.Kind), Language: a.Language, TagKo: a.TagKo, TagEn: a.TagEn, Name: a.Name,
-		SiteKo: a.SiteKo, SiteEn: a.SiteEn, StartsAt: a.StartsAt.In(zone), Code: a.Code,
+		SiteKo: a.SiteKo, SiteEn: a.SiteEn, StartsAt: at, Code: a.Code,
 		ForBooker: m.Recipient == event.Booker,
 	})
 }

@@ -92,7 +92,7 @@ func (s *sender) send(ctx context.Context, t Text) (o Outcome) {
 // record stores an outcome. While the database is away it keeps trying for as long as the lease may last; after that the
 // attempt is unknown to everybody, and is looked up.
 func (s *sender) record(hard context.Context, r request, o Outcome) {
-	e := evidence{token: r.text.Token, outcome: &o}
+	e := evidence{token: r.text.Token, message: r.messageID, outcome: &o}
 	err := s.recorder.record(context.Background(), e)
 	if err == nil {
 		return

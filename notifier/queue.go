@@ -60,7 +60,7 @@ func pickSend(ctx context.Context, tx *sqldb.Tx, limit int) (queues [len(weights
 		args = append(args, sqldb.At(now), limit)
 	}
 	var ms []*Message
-	err = tx.Select(ctx, &ms, "WITH "+strings.Join(with, ", ")+" "+strings.Join(from, " UNION ALL "), tx.Unplanned(args...)...)
+	err = tx.Select(ctx, &ms, "WITH "+strings.Join(with, ", ")+" "+strings.Join(from, " UNION ALL "), args...)
 	if err != nil {
 		return queues, fmt.Errorf("pick what is to be sent: %w", err)
 	}
@@ -83,7 +83,7 @@ func pick(ctx context.Context, tx *sqldb.Tx, job Job, limit int, states ...State
 	var ms []*Message
 	err = tx.Select(ctx, &ms, `SELECT `+messageColumns+` FROM message_queue q JOIN message m ON m.id = q.message_id
 		WHERE q.job = '`+string(job)+`' AND q.priority = 0 AND q.due_at <= ? AND m.state IN (`+strings.Join(in, ", ")+`)
-		ORDER BY q.due_at LIMIT ?`+tx.ForUpdateSkipLockedOf("m"), tx.Unplanned(sqldb.At(now), limit)...)
+		ORDER BY q.due_at LIMIT ?`+tx.ForUpdateSkipLockedOf("m"), sqldb.At(now), limit)
 	if err != nil {
 		return nil, fmt.Errorf("pick a %s job: %w", job, err)
 	}
@@ -106,7 +106,7 @@ func due(ctx context.Context, db *sqldb.DB, job Job) (is bool, err error) {
 			return err
 		}
 		return tx.Get(ctx, &is, `SELECT EXISTS (SELECT 1 FROM message_queue
-			WHERE job = '`+string(job)+`' AND priority = 0 AND due_at <= ?)`, tx.Unplanned(sqldb.At(now))...)
+			WHERE job = '`+string(job)+`' AND priority = 0 AND due_at <= ?)`, sqldb.At(now))
 	})
 	return is, err
 }
@@ -137,9 +137,13 @@ func savePlans(ctx context.Context, tx *sqldb.Tx, ms []*Message) error {
 	}
 	if put.Len() > 0 {
 		src, args := tx.Source(put)
-		_, err := tx.Exec(ctx, "WITH "+src+` INSERT INTO message_queue (message_id, job, priority, due_at, since)
-			SELECT message_id, job, priority, due_at, since FROM src WHERE true ON CONFLICT (message_id) DO UPDATE
-			SET job = excluded.job, priority = excluded.priority, due_at = excluded.due_at, since = excluded.since`, args...)
+		// Nearly always the row is there, and changing it costs less than an insert that finds it in its way.
+		n, err := tx.Exec(ctx, "WITH "+src+` UPDATE message_queue SET job = src.job, priority = src.priority, due_at = src.due_at,
+			since = src.since FROM src WHERE message_queue.message_id = src.message_id`, args...)
+		if err == nil && n < int64(put.Len()) {
+			_, err = tx.Exec(ctx, "WITH "+src+` INSERT INTO message_queue (message_id, job, priority, due_at, since)
+				SELECT message_id, job, priority, due_at, since FROM src WHERE true ON CONFLICT (message_id) DO NOTHING`, args...)
+		}
 		if err != nil {
 			return fmt.Errorf("queue messages: %w", err)
 		}
@@ -147,7 +151,7 @@ func savePlans(ctx context.Context, tx *sqldb.Tx, ms []*Message) error {
 	if drop.Len() > 0 {
 		src, args := tx.Source(drop)
 		_, err := tx.Exec(ctx, "WITH "+src+` DELETE FROM message_queue WHERE message_id IN (SELECT src_id FROM src)`,
-			tx.Unplanned(args...)...)
+			args...)
 		if err != nil {
 			return fmt.Errorf("take messages off the queue: %w", err)
 		}
@@ -172,7 +176,7 @@ func blocked(ctx context.Context, tx *sqldb.Tx, ms []*Message) (map[string]bool,
 	var ids []string
 	err := tx.Select(ctx, &ids, "WITH "+src+` SELECT DISTINCT CAST(src_id AS text) FROM src
 		JOIN message e ON e.reservation_id = src_reservation AND e.recipient = src_recipient AND e.version < src_version
-		WHERE e.state IN ('sending', 'unknown')`, tx.Unplanned(args...)...)
+		WHERE e.state IN ('sending', 'unknown')`, args...)
 	if err != nil {
 		return nil, fmt.Errorf("look for earlier texts: %w", err)
 	}

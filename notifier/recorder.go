@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 
 	"ansim/schema/sqldb"
 )
@@ -33,6 +34,7 @@ func KnownStatus(status string) bool { _, ok := attemptOf[status]; return ok }
 // evidence is one thing that became known about one attempt: an outcome or a receipt.
 type evidence struct {
 	token   string
+	message string // the attempt's, when who hands it in knows
 	outcome *Outcome
 	receipt *Receipt
 }
@@ -111,14 +113,7 @@ func (r *Recorder) applyTx(ctx context.Context, tx *sqldb.Tx, batch []evidence, 
 	if err != nil {
 		return err
 	}
-	var tokens, sids []string
-	for _, e := range batch {
-		tokens = append(tokens, e.token)
-		if sid := e.sid(); sid != "" {
-			sids = append(sids, sid)
-		}
-	}
-	ownerOf, messageOf, err := owners(ctx, tx, tokens, sids)
+	ownerOf, messageOf, err := r.owners(ctx, tx, batch)
 	if err != nil {
 		return err
 	}
@@ -133,7 +128,7 @@ func (r *Recorder) applyTx(ctx context.Context, tx *sqldb.Tx, batch []evidence, 
 	receipts := newReceiptRows()
 	for i, e := range batch {
 		m := ms[messageOf[e.token]]
-		if m == nil {
+		if m == nil || m.attempt(e.token) == nil {
 			out[i] = ErrUnknownAttempt
 			continue
 		}
@@ -164,6 +159,32 @@ func (r *Recorder) applyTx(ctx context.Context, tx *sqldb.Tx, batch []evidence, 
 		return err
 	}
 	return save(ctx, tx, ms)
+}
+
+// owners tells which attempts hold the SIDs of a batch, and which messages its attempts belong to. A sender knows its message,
+// and its SID is fresh: the database need not be asked. Should the SID be another attempt's after all, because the list had
+// shown it first, the unique key refuses the batch, and its members come again one by one, and are asked for.
+func (r *Recorder) owners(ctx context.Context, tx *sqldb.Tx, batch []evidence) (ownerOf, messageOf map[string]string, err error) {
+	var tokens, sids []string
+	known := make(map[string]string, len(batch))
+	for _, e := range batch {
+		if e.message != "" && len(batch) > 1 {
+			known[e.token] = e.message
+			continue
+		}
+		tokens = append(tokens, e.token)
+		if sid := e.sid(); sid != "" {
+			sids = append(sids, sid)
+		}
+	}
+	ownerOf, messageOf = map[string]string{}, known
+	if len(tokens) > 0 {
+		if ownerOf, messageOf, err = owners(ctx, tx, tokens, sids); err != nil {
+			return nil, nil, err
+		}
+		maps.Copy(messageOf, known)
+	}
+	return ownerOf, messageOf, nil
 }
 
 // sid is the provider's id that e ties to its attempt, "" when none.

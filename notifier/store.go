@@ -67,14 +67,14 @@ func insert(ctx context.Context, tx *sqldb.Tx, events []event.Event) (int64, err
 	// Ids are fresh: those that are in the table are the ones that were inserted.
 	_, err = tx.Exec(ctx, "WITH "+src+` INSERT INTO message_queue (message_id, job, priority, due_at, since)
 		SELECT src.id, 'send', src.priority, src.now_at, src.event_at FROM src JOIN message m ON m.id = src.id`,
-		tx.Unplanned(args...)...)
+		args...)
 	if err != nil || !again {
 		return n, wrapped("queue messages", err)
 	}
 	// What is sent again needs nobody's decision any more.
 	_, err = tx.Exec(ctx, "WITH "+src+` DELETE FROM message_queue WHERE job = 'person' AND message_id IN (
 		SELECT m.id FROM src JOIN message m ON m.reservation_id = src.reservation_id AND m.kind = src.kind
-			AND m.version = src.version AND m.recipient = src.recipient AND m.resend < src.resend)`, tx.Unplanned(args...)...)
+			AND m.version = src.version AND m.recipient = src.recipient AND m.resend < src.resend)`, args...)
 	return n, wrapped("take what is sent again off the list", err)
 }
 
@@ -99,7 +99,7 @@ func load(ctx context.Context, tx *sqldb.Tx, ids []string) (map[string]*Message,
 	src, args := tx.Source(rows)
 	var ms []*Message
 	err := tx.Select(ctx, &ms, "WITH "+src+" SELECT "+messageColumns+
-		" FROM message m WHERE m.id IN (SELECT src_id FROM src) ORDER BY m.id"+tx.ForUpdate(), tx.Unplanned(args...)...)
+		" FROM message m WHERE m.id IN (SELECT src_id FROM src) ORDER BY m.id"+tx.ForUpdate(), args...)
 	if err != nil {
 		return nil, fmt.Errorf("load messages: %w", err)
 	}
@@ -144,7 +144,7 @@ func loadAttempts(ctx context.Context, tx *sqldb.Tx, byID map[string]*Message, k
 	src, args := tx.Source(rows)
 	var as []*Attempt
 	err := tx.Select(ctx, &as, "WITH "+src+` SELECT `+attemptColumns+`
-		FROM src JOIN attempt a ON a.message_id = src_id AND a.n = src_n ORDER BY a.message_id, a.n`, tx.Unplanned(args...)...)
+		FROM src JOIN attempt a ON a.message_id = src_id AND a.n = src_n ORDER BY a.message_id, a.n`, args...)
 	if err != nil {
 		return fmt.Errorf("load attempts: %w", err)
 	}
@@ -174,7 +174,7 @@ func undecided(ctx context.Context, tx *sqldb.Tx, ms []*Message) (map[string][]*
 	}
 	err := tx.Select(ctx, &found, "WITH "+src+` SELECT `+attemptColumns+`, CAST(m.reservation_id AS text) AS reservation_id
 		FROM src JOIN message m ON m.reservation_id = src_id JOIN attempt a ON a.message_id = m.id
-		WHERE a.state IN ('open', 'unknown')`, tx.Unplanned(args...)...)
+		WHERE a.state IN ('open', 'unknown')`, args...)
 	if err != nil {
 		return nil, fmt.Errorf("load attempts of which nothing is known: %w", err)
 	}
@@ -235,7 +235,7 @@ func updateMessages(ctx context.Context, tx *sqldb.Tx, ms []*Message, now time.T
 	_, err := tx.Exec(ctx, "WITH "+src+` UPDATE message SET state = new_state, reason = new_reason, attempts = new_attempts,
 		failures = new_failures, looks = new_looks, looked_at = new_looked_at, polls = new_polls,
 		accepted_at = new_accepted_at, delivered_at = new_delivered_at, updated_at = ?
-		FROM src WHERE id = src_id`, tx.Unplanned(append(args, sqldb.At(now))...)...)
+		FROM src WHERE id = src_id`, append(args, sqldb.At(now))...)
 	if err != nil {
 		return fmt.Errorf("update messages: %w", err)
 	}
@@ -277,7 +277,7 @@ func updateAttempts(ctx context.Context, tx *sqldb.Tx, as []*Attempt) error {
 	src, args := tx.Source(rows)
 	_, err := tx.Exec(ctx, "WITH "+src+` UPDATE attempt SET state = new_state, provider_sid = new_sid,
 		http_status = new_http_status, error_code = new_error_code, detail = new_detail, unknown_at = new_unknown_at,
-		finished_at = new_finished_at FROM src WHERE token = src_token`, tx.Unplanned(args...)...)
+		finished_at = new_finished_at FROM src WHERE token = src_token`, args...)
 	if err != nil {
 		return fmt.Errorf("update attempts: %w", err)
 	}
@@ -307,7 +307,7 @@ func owners(ctx context.Context, tx *sqldb.Tx, tokens, sids []string) (bySID, by
 	err = tx.Select(ctx, &found, "WITH "+src+` SELECT a.token, a.provider_sid, CAST(a.message_id AS text) AS message_id
 			FROM attempt a WHERE a.token IN (SELECT src_token FROM src)
 		UNION SELECT a.token, a.provider_sid, CAST(a.message_id AS text) AS message_id
-			FROM attempt a WHERE a.provider_sid IN (SELECT src_sid FROM src)`, tx.Unplanned(args...)...)
+			FROM attempt a WHERE a.provider_sid IN (SELECT src_sid FROM src)`, args...)
 	if err != nil {
 		return nil, nil, fmt.Errorf("find attempts: %w", err)
 	}

@@ -103,18 +103,25 @@ func openPostgres(ctx context.Context, rawURL string, opts Options) (*DB, error)
 		db.SetMaxIdleConns(n)
 		return db
 	}
-	// Said by a statement and not in the start-up message, where poolers refuse what they do not know.
-	frozen := stdlib.OptionAfterConnect(func(ctx context.Context, c *pgx.Conn) error {
-		_, err := c.Exec(ctx, fmt.Sprintf("SET idle_in_transaction_session_timeout = %d", idleInTransaction.Milliseconds()))
+	// Said by statements and not in the start-up message, where poolers refuse what they do not know.
+	writer := stdlib.OptionAfterConnect(func(ctx context.Context, c *pgx.Conn) error {
+		_, err := c.Exec(ctx, fmt.Sprintf("SET idle_in_transaction_session_timeout = %d; ", idleInTransaction.Milliseconds())+byKey)
 		return err
 	})
-	db := &DB{dialect: Postgres, write: pool(opts.Writers, frozen), read: pool(opts.Readers), now: opts.Now, readOnly: opts.ReadOnly}
+	db := &DB{dialect: Postgres, write: pool(opts.Writers, writer), read: pool(opts.Readers), now: opts.Now, readOnly: opts.ReadOnly}
 	if err := db.read.PingContext(ctx); err != nil {
 		_ = db.Close()
 		return nil, fmt.Errorf("connect to PostgreSQL at %s:%d: %w", cfg.Host, cfg.Port, plain(err))
 	}
 	return db, nil
 }
+
+// byKey makes the planner go by indexes alone wherever it can. Every statement of a transaction that writes looks its rows up
+// by key, hundreds at a time, in tables that begin empty and grow for years: so the index is always right, and a plan that
+// was made while a table was empty, or stands in a cache with unknown parameters, stays right. Planning each statement anew
+// instead takes a fifth of the server's time.
+const byKey = "SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; " +
+	"SET jit = off"
 
 // plain takes the connection string, which pgx puts into its connect errors, out of err.
 func plain(err error) error {
