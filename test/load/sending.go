@@ -22,23 +22,10 @@ const share = 0.98
 // sendOnly measures the sender with the crowd off: messages are there already, and go to the phone network, without
 // receipts and with them, and with 1 % of the answers lost.
 func sendOnly(ctx context.Context, st *stage, s settings, r *report) error {
-	dir, err := st.folder()
+	q, err := st.quay(ctx)
 	if err != nil {
 		return err
 	}
-	network, err := st.child("phones", filepath.Join(dir, "phones"))
-	if err != nil {
-		return err
-	}
-	var at address
-	if err := network.hear(&at); err != nil {
-		return err
-	}
-	svc, err := st.serve(ctx, nowhere, at.URL, []app.Role{app.API, app.Notifier}, 1, 1_000_000)
-	if err != nil {
-		return err
-	}
-	q := &quay{svc: svc, network: at.URL}
 	if _, err := q.send(ctx, warmPeople); err != nil {
 		return err
 	}
@@ -73,7 +60,75 @@ func sendOnly(ctx context.Context, st *stage, s settings, r *report) error {
 	if err := q.faults(ctx, nil); err != nil {
 		return err
 	}
-	return judge(ctx, svc.db, at.URL)
+	return judge(ctx, q.svc.db, q.network)
+}
+
+// finished writes messages of the past: delivered, and nothing is due for them.
+const finished = `INSERT INTO message (id, event_id, reservation_id, version, kind, recipient, state, attempts, event_at, created_at,
+		updated_at, accepted_at, delivered_at)
+	SELECT gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 1, 'confirmation', 'resident', 'delivered', 1, at, at, at, at, at
+	FROM (SELECT now() - interval '1 day' - i * interval '10 milliseconds' AS at FROM generate_series(1, CAST(? AS integer)) AS i) AS past`
+
+// sendWithHistory measures whether finding what is to be sent takes longer the more was sent before.
+func sendWithHistory(ctx context.Context, st *stage, s settings, r *report) error {
+	q, err := st.quay(ctx)
+	if err != nil {
+		return err
+	}
+	if err := q.faults(ctx, []sandbox.Rule{{Callbacks: sandbox.CallbacksNone}}); err != nil {
+		return err
+	}
+	if _, err := q.send(ctx, warmPeople); err != nil {
+		return err
+	}
+	empty, err := q.send(ctx, s.people)
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	if _, err := q.svc.db.Pool().ExecContext(ctx, q.svc.db.Pool().Rebind(finished), s.history); err != nil {
+		return fmt.Errorf("write the past: %w", err)
+	}
+	r.Notes = append(r.Notes, fmt.Sprintf("history: %d finished messages were written in %.0f s", s.history, time.Since(began).Seconds()))
+	if _, err := q.svc.db.Pool().ExecContext(ctx, "CHECKPOINT"); err != nil { // what writing them left to the disk is not the sender's
+		return err
+	}
+	if _, err := q.send(ctx, warmPeople); err != nil {
+		return err
+	}
+	full, err := q.send(ctx, s.people)
+	if err != nil {
+		return err
+	}
+	r.add("history", "no finished messages, to 98 % accepted", empty, "texts/s", "")
+	r.add("history", fmt.Sprintf("%d finished messages, to 98 %% accepted", s.history), full, "texts/s", "")
+	r.add("history", "with them, beside without", 100*full/empty, "%", "")
+	for _, job := range []string{"send", "look", "poll"} {
+		ms, err := q.pickTime(ctx, job)
+		if err != nil {
+			return err
+		}
+		r.add("history", "finding up to 64 due to "+job+", with them", ms, "ms", "")
+	}
+	return nil
+}
+
+// pickTime is how long the database takes to find work, by its own account.
+func (q *quay) pickTime(ctx context.Context, job string) (ms float64, err error) {
+	var plan []byte
+	err = q.svc.db.Pool().GetContext(ctx, &plan, `EXPLAIN (ANALYZE, FORMAT JSON) SELECT m.id FROM message_queue q
+		JOIN message m ON m.id = q.message_id WHERE q.job = '`+job+`' AND q.priority = 0 AND q.due_at <= now()
+		ORDER BY q.due_at LIMIT 64`)
+	if err != nil {
+		return 0, err
+	}
+	var out []struct {
+		Time float64 `json:"Execution Time"`
+	}
+	if err := json.Unmarshal(plan, &out); err != nil || len(out) != 1 {
+		return 0, fmt.Errorf("read the plan: %w", err)
+	}
+	return out[0].Time, nil
 }
 
 // quay is where messages wait to be sent.
@@ -81,6 +136,27 @@ type quay struct {
 	svc     *service
 	network string
 	people  int
+}
+
+// quay starts a phone network and a service that sends, and nothing else.
+func (st *stage) quay(ctx context.Context) (*quay, error) {
+	dir, err := st.folder()
+	if err != nil {
+		return nil, err
+	}
+	network, err := st.child("phones", filepath.Join(dir, "phones"))
+	if err != nil {
+		return nil, err
+	}
+	var at address
+	if err := network.hear(&at); err != nil {
+		return nil, err
+	}
+	svc, err := st.serve(ctx, nowhere, at.URL, []app.Role{app.API, app.Notifier}, 1, 1_000_000)
+	if err != nil {
+		return nil, err
+	}
+	return &quay{svc: svc, network: at.URL}, nil
 }
 
 // faults sets the phone network's rules.
