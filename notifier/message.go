@@ -55,6 +55,7 @@ const (
 	ReasonAnswerLost    = "answer-lost"
 	ReasonLookupFailed  = "lookup-failed"
 	ReasonUnconfirmed   = "unconfirmed"
+	ReasonLookingUp     = "looking-up" // what a caller is told while it is unknown
 )
 
 // AttemptState is what is known of one request to the provider.
