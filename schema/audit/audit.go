@@ -1,13 +1,28 @@
-// Package audit checks ansim's promises against a database, and against the provider's log where there is one.
+// Package audit checks ansim's promises against a database and, where they can be had, against accounts that others keep: the
+// sandbox's log, the provider's own list, the Kafka topic.
 //
-// It is the second opinion behind `ansim check`: plain SQL over the tables, in one snapshot that writes nothing, sharing no
-// code with what fills them. What is on its way and inside its deadline is counted as open; what broke a promise, or is on
-// its way for longer than that, is a violation. Tables are aggregated by the database, never loaded.
+// It is the second opinion behind `ansim check`: plain SQL over the tables, in one snapshot that writes nothing, and readers
+// of its own for the log, the list and the topic. It shares no code with what fills them, and only schema/sqldb with the rest
+// of the program; what a text has to say it knows from the design, not from what renders it. What is on its way and inside
+// its deadline is counted as open; what broke a promise, or is on its way for longer than that, is a violation.
+//
+// # The order of looks
+//
+// The others' accounts are read first and the snapshot is taken then. An attempt is committed before its request and an event
+// before it is published, so what they have must be in the snapshot, without exception. What the snapshot has and they have
+// not may have come in between; so young things of that kind are open.
+//
+// # Memory
+//
+// Tables are aggregated by the database, never loaded. What must be compared with another account goes through a merge sort
+// that keeps 13 MB and puts the rest into a temporary file; the file holds ids and keyed hashes, never a number or a text, and
+// the key is forgotten when the process ends. An account takes up to 220 bytes of it for each text.
+//
+// It holds a snapshot for as long as it takes. That blocks nobody, but PostgreSQL keeps dead rows meanwhile.
 package audit
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -19,8 +34,8 @@ import (
 type Options struct {
 	// Now is the time against which ages are taken. Default: the transaction's own.
 	Now time.Time
-	// MessageWithin is how old an outbox row may be that has not become messages. Default 60 s: the sweeper heals after
-	// 30 s, and needs a moment.
+	// MessageWithin is how old an outbox row may be that has not become messages or is not in the topic, and how old an
+	// accepted text that the log does not have. Default 60 s: the sweeper heals after 30 s, and needs a moment.
 	MessageWithin time.Duration
 	// OpenWithin is how long past its due time a message may wait, and how long an outcome may be unknown. Default 30 min,
 	// the limit of invariant I8.
@@ -28,8 +43,17 @@ type Options struct {
 	// Slack is how far two transactions' times may contradict the order in which they committed: each reads the clock once,
 	// maybe before it waits for the other's lock. Default 2 s.
 	Slack time.Duration
-	// Log is the sandbox's log, one JSON object a line; nil when there is none to compare with. It is read once.
+	// ListLag is how long the provider's list may be without a text that it took. Default 5 min; it promises nothing.
+	ListLag time.Duration
+	// Looks are the moments at which the service looks for a text whose answer was lost (ANSIM_RECONCILE): nothing is
+	// attempted again before the first. Default 5 s, 15 s, 60 s, 180 s.
+	Looks []time.Duration
+	// Log is the sandbox's log, one JSON object a line; nil when there is none to compare with.
 	Log io.Reader
+	// Provider is the provider's account whose list is compared; nil when it is not.
+	Provider *Provider
+	// Brokers are host:port of Kafka brokers whose topic is compared; none when it is not.
+	Brokers []string
 }
 
 func (o Options) withDefaults() Options {
@@ -41,6 +65,10 @@ func (o Options) withDefaults() Options {
 	set(&o.MessageWithin, time.Minute)
 	set(&o.OpenWithin, 30*time.Minute)
 	set(&o.Slack, 2*time.Second)
+	set(&o.ListLag, 5*time.Minute)
+	if len(o.Looks) == 0 {
+		o.Looks = []time.Duration{5 * time.Second, 15 * time.Second, time.Minute, 3 * time.Minute}
+	}
 	return o
 }
 
@@ -59,6 +87,8 @@ type Invariant struct {
 	Violations int64     `json:"violations"` // times that it is broken
 	Open       int64     `json:"open"`       // on its way, inside its deadline
 	Examples   []Example `json:"examples,omitempty"`
+	// Notes say what could not be judged, and figures that belong here alone.
+	Notes []string `json:"notes,omitempty"`
 }
 
 // Example is one of the violations: at most five for each kind are kept. It holds ids only.
@@ -67,7 +97,7 @@ type Example struct {
 	ID      string `json:"id"`
 }
 
-// maxExamples is how many examples an invariant shows.
+// maxExamples is how many examples of a finding are shown.
 const maxExamples = 5
 
 // Failed says whether a promise is broken; with settled, what is still open counts as broken too.
@@ -78,110 +108,6 @@ func (r Report) Failed(settled bool) bool {
 		}
 	}
 	return false
-}
-
-// ErrLogTwice is returned when the snapshot had to be taken again after the log had been read.
-var ErrLogTwice = errors.New("the provider's log can be read only once; run the check again")
-
-// Run checks every invariant in one snapshot of db, which may be open read-only and in use by others. An error means that it
-// could not be checked; broken promises are in the report.
-func Run(ctx context.Context, db *sqldb.DB, o Options) (Report, error) {
-	o = o.withDefaults()
-	var report Report
-	read := false
-	err := db.Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
-		r := run{tx: tx, opts: o, now: o.Now}
-		if r.now.IsZero() {
-			var err error
-			if r.now, err = tx.Now(ctx); err != nil {
-				return err
-			}
-		}
-		report = Report{At: r.now.UTC()}
-		for _, inv := range invariants {
-			found, err := r.check(ctx, inv)
-			if err != nil {
-				return fmt.Errorf("check %s: %w", inv.id, err)
-			}
-			report.Invariants = append(report.Invariants, found)
-		}
-		if o.Log != nil {
-			if read {
-				return ErrLogTwice
-			}
-			read = true
-			found, err := r.checkLog(ctx, o.Log)
-			if err != nil {
-				return fmt.Errorf("check the provider's log: %w", err)
-			}
-			report.Invariants = append(report.Invariants, found...)
-		}
-		var err error
-		report.Figures, err = r.figures(ctx)
-		return err
-	})
-	if err != nil {
-		return Report{}, fmt.Errorf("audit: %w", err)
-	}
-	return report, nil
-}
-
-// run is one audit under way.
-type run struct {
-	tx   *sqldb.Tx
-	opts Options
-	now  time.Time
-}
-
-// ago is the instant d before now, as a parameter.
-func (r *run) ago(d time.Duration) sqldb.Time { return sqldb.At(r.now.Add(-d)) }
-
-func (r *run) count(ctx context.Context, query string, args ...any) (int64, error) {
-	var n int64
-	err := r.tx.Get(ctx, &n, "SELECT COUNT(*) FROM ("+query+") AS counted", r.tx.Unplanned(args...)...)
-	return n, err
-}
-
-// check asks the database each question of an invariant. A question is a query for the ids of what is wrong.
-func (r *run) check(ctx context.Context, inv invariant) (Invariant, error) {
-	out := Invariant{ID: inv.id, Sentence: inv.sentence}
-	for _, q := range inv.about {
-		n, err := r.count(ctx, q)
-		if err != nil {
-			return out, err
-		}
-		out.Checked += n
-	}
-	for _, q := range inv.open {
-		n, err := r.count(ctx, q.query, r.args(q)...)
-		if err != nil {
-			return out, fmt.Errorf("%s: %w", q.finding, err)
-		}
-		out.Open += n
-	}
-	for _, q := range inv.wrong {
-		n, err := r.count(ctx, q.query, r.args(q)...)
-		if err != nil {
-			return out, fmt.Errorf("%s: %w", q.finding, err)
-		}
-		if n == 0 {
-			continue
-		}
-		out.Violations += n
-		var ids []string
-		if err := r.tx.Select(ctx, &ids, q.query+fmt.Sprintf(" ORDER BY 1 LIMIT %d", maxExamples), r.tx.Unplanned(r.args(q)...)...); err != nil {
-			return out, fmt.Errorf("%s: %w", q.finding, err)
-		}
-		for _, id := range ids {
-			out.example(q.finding, id)
-		}
-	}
-	if inv.order {
-		if err := r.outOfOrder(ctx, &out); err != nil {
-			return out, err
-		}
-	}
-	return out, nil
 }
 
 func (i *Invariant) example(finding, id string) {
@@ -196,36 +122,120 @@ func (i *Invariant) example(finding, id string) {
 	}
 }
 
-func (r *run) args(q question) []any {
-	args := make([]any, len(q.ages))
-	for i, age := range q.ages {
-		args[i] = r.ago(age(r.opts))
-	}
-	return args
+func (i *Invariant) wrong(finding, id string) {
+	i.Violations++
+	i.example(finding, id)
 }
 
-// outOfOrder looks for attempts that began after a later version of their reservation was committed. The times are compared
-// here, since the two databases do arithmetic on times in different ways; the query returns only what looks wrong.
-func (r *run) outOfOrder(ctx context.Context, out *Invariant) error {
-	rows, err := r.tx.Query(ctx, `SELECT a.token, a.started_at, MIN(o.created_at) AS changed_at
-		FROM attempt a JOIN message m ON m.id = a.message_id
-		JOIN outbox o ON o.reservation_id = m.reservation_id AND o.version > m.version
-		WHERE m.kind <> 'cancellation' AND o.created_at < a.started_at
-		GROUP BY a.token, a.started_at`)
+// Run checks every invariant in one snapshot of db, which may be open read-only and in use by others. An error means that it
+// could not be checked; it wraps ErrLog, ErrProvider or ErrTopic when that account is at fault. Broken promises are in the
+// report.
+func Run(ctx context.Context, db *sqldb.DB, o Options) (Report, error) {
+	r := run{opts: o.withDefaults()}
+	defer r.close()
+	if err := r.gather(ctx, db); err != nil {
+		return Report{}, fmt.Errorf("audit: %w", err)
+	}
+	var report Report
+	err := db.Read(ctx, func(ctx context.Context, tx *sqldb.Tx) (err error) {
+		report, err = r.judge(ctx, tx)
+		return err
+	})
+	if err != nil {
+		return Report{}, fmt.Errorf("audit: %w", err)
+	}
+	return report, nil
+}
+
+// run is one audit under way.
+type run struct {
+	opts  Options
+	began time.Time // before the others' accounts were read, by the database's clock
+	texts []account // what the network and the provider say that they took
+	topic *topic
+
+	tx  *sqldb.Tx // of the snapshot
+	now time.Time // of the snapshot
+}
+
+func (r *run) close() {
+	for _, a := range r.texts {
+		a.texts.close()
+	}
+	if r.topic != nil {
+		r.topic.events.close()
+	}
+}
+
+// gather reads the others' accounts.
+func (r *run) gather(ctx context.Context, db *sqldb.DB) error {
+	var oldest *sqldb.Time
+	err := db.Read(ctx, func(ctx context.Context, tx *sqldb.Tx) (err error) {
+		if r.began, err = r.clock(ctx, tx); err != nil || r.opts.Provider == nil {
+			return err
+		}
+		return tx.Get(ctx, &oldest, `SELECT MIN(started_at) FROM attempt`)
+	})
 	if err != nil {
 		return err
 	}
-	defer func() { _ = rows.Close() }()
-	for rows.Next() {
-		var token string
-		var started, changed sqldb.Time
-		if err := rows.Scan(&token, &started, &changed); err != nil {
+	if r.opts.Log != nil {
+		a, err := readLog(r.opts.Log)
+		a.lag = r.opts.MessageWithin
+		r.texts = append(r.texts, a)
+		if err != nil {
 			return err
 		}
-		if started.Sub(changed.Time) > r.opts.Slack {
-			out.Violations++
-			out.example("attempt that began after the reservation was changed or cancelled", token)
+	}
+	if p := r.opts.Provider; p != nil {
+		a, err := p.read(ctx, p.since(r.began, oldest))
+		a.lag = r.opts.ListLag
+		r.texts = append(r.texts, a)
+		if err != nil {
+			return err
 		}
 	}
-	return rows.Err()
+	if len(r.opts.Brokers) > 0 {
+		r.topic, err = readTopic(ctx, r.opts.Brokers)
+	}
+	return err
+}
+
+func (r *run) clock(ctx context.Context, tx *sqldb.Tx) (time.Time, error) {
+	if !r.opts.Now.IsZero() {
+		return r.opts.Now, nil
+	}
+	return tx.Now(ctx)
+}
+
+// judge asks every question in one snapshot. It may run more than once.
+func (r *run) judge(ctx context.Context, tx *sqldb.Tx) (report Report, err error) {
+	r.tx = tx
+	if r.now, err = r.clock(ctx, tx); err != nil {
+		return report, err
+	}
+	report.At = r.now.UTC()
+	for _, inv := range invariants(dialect{tx.Dialect()}) {
+		found, err := r.check(ctx, inv)
+		if err != nil {
+			return report, fmt.Errorf("check %s: %w", inv.id, err)
+		}
+		report.Invariants = append(report.Invariants, found)
+	}
+	if r.topic != nil {
+		found, err := r.compareTopic(ctx)
+		if err != nil {
+			return report, fmt.Errorf("compare the topic: %w", err)
+		}
+		report.Invariants = append(report.Invariants, found)
+	}
+	for _, a := range r.texts {
+		found, err := r.compareTexts(ctx, a)
+		if err != nil {
+			return report, fmt.Errorf("compare %s: %w", a.name, err)
+		}
+		report.Invariants = append(report.Invariants, found...)
+	}
+	report.Figures, err = r.figures(ctx)
+	return report, err
 }

@@ -1,48 +1,41 @@
 package audit
 
-import "time"
+import "fmt"
 
-// invariant is one promise as questions to the database. Ids are those of FAULTS: I1 to I5 and I8; I2, I6 and I16 are also
-// asked of the provider's log, see log.go.
-type invariant struct {
-	id, sentence string
-	about        []string   // rows that it is about
-	wrong, open  []question // each returns the ids of what is wrong, or on its way
-	order        bool       // ask outOfOrder, too
+// invariants are the promises that tables alone can show: what was booked (here), and what was told (invariants_texts.go).
+// I14 is in topic.go; what the log and the provider's list show of I2, I6 and I16 is in texts.go. I9 and I11 are about the
+// console, I10 and I15 no facts of a database.
+func invariants(d dialect) []invariant {
+	return []invariant{i1(d), i2(d), i3, i4(d), i5, i6(d), i7(), i8, i12, i13(d)}
 }
 
-// question is a query for ids. ages are its parameters, in order: instants that long ago.
-type question struct {
-	finding string
-	query   string
-	ages    []func(Options) time.Duration
-}
-
-func messageWithin(o Options) time.Duration { return o.MessageWithin }
-func openWithin(o Options) time.Duration    { return o.OpenWithin }
-
-func late(f func(Options) time.Duration) []func(Options) time.Duration {
-	return []func(Options) time.Duration{f}
-}
-
-// noMessage finds outbox rows that lack the message of one of their recipients; %s compares their age.
-func noMessage(age string) string {
+// noMessage finds outbox rows that lack the message of one of their recipients; age compares their own. A row that the
+// sweeper has set aside is an exception that people see.
+func noMessage(d dialect, age string) string {
 	one := func(recipient string) string {
 		return `SELECT CAST(o.event_id AS text) AS id FROM outbox o WHERE o.recipients LIKE '%` + recipient + `%'
 			AND o.created_at ` + age + ` ? AND NOT EXISTS (
-				SELECT 1 FROM message m WHERE m.event_id = o.event_id AND m.recipient = '` + recipient + `')`
+				SELECT 1 FROM message m WHERE m.event_id = o.event_id AND m.recipient = '` + recipient + `')
+			AND NOT EXISTS (SELECT 1 FROM parked_event p WHERE p.topic = 'outbox' AND p.body = ` + d.bytesOf("o.event_id") + `)`
 	}
 	return one("resident") + " UNION ALL " + one("booker")
 }
 
-var invariants = []invariant{
-	{
+// jobOf is what has to be due for a message in a moving state, NULL when nothing.
+const jobOf = `CASE WHEN m.state IN ('pending', 'undelivered') THEN 'send' WHEN m.state = 'sending' THEN 'answer'
+	WHEN m.state = 'unknown' THEN 'look' WHEN m.state IN ('accepted', 'sent') AND m.reason <> 'unconfirmed' THEN 'poll' END`
+
+func i1(d dialect) invariant {
+	within := []arg{before(messageWithin), before(messageWithin)}
+	late := []arg{before(openWithin)}
+	return invariant{
 		id:       "I1",
 		sentence: "every reservation has one outbox row a change, and each of them ended in an accepted text or in an exception that says why",
 		about:    []string{`SELECT id FROM reservation`},
 		open: []question{
-			{"outbox row that is not a message yet", noMessage(">="), []func(Options) time.Duration{messageWithin, messageWithin}},
-			{"message on its way", `SELECT id FROM message WHERE state IN ('pending', 'sending') AND due_at >= ?`, late(openWithin)},
+			{"outbox row that is not a message yet", noMessage(d, ">="), within},
+			{"message on its way", `SELECT m.id FROM message m JOIN message_queue q ON q.message_id = m.id
+				WHERE m.state IN ('pending', 'sending', 'undelivered') AND q.due_at >= ?`, late},
 		},
 		wrong: []question{
 			{"reservation with a change that the outbox never had", `WITH have AS (
@@ -55,14 +48,25 @@ var invariants = []invariant{
 					) < r.version`, nil},
 			{"reservation with two outbox rows for one change", `SELECT CAST(reservation_id AS text) AS id FROM outbox
 				GROUP BY reservation_id, version, resend HAVING COUNT(*) > 1`, nil},
-			{"event that never became a message", noMessage("<"), []func(Options) time.Duration{messageWithin, messageWithin}},
-			{"message that nobody sends", `SELECT CAST(id AS text) AS id FROM message
-				WHERE state IN ('pending', 'sending') AND due_at < ?`, late(openWithin)},
+			{"event that never became a message", noMessage(d, "<"), within},
+			{"request to send again that became nothing", `SELECT CAST(x.event_id AS text) AS id FROM resend x WHERE x.created_at < ?
+				AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.event_id = x.event_id)
+				AND NOT EXISTS (SELECT 1 FROM message m WHERE m.event_id = x.event_id)`, []arg{before(messageWithin)}},
+			{"message for which nothing is due", `SELECT CAST(m.id AS text) AS id FROM message m WHERE ` + jobOf + ` IS NOT NULL
+				AND NOT EXISTS (SELECT 1 FROM message_queue q WHERE q.message_id = m.id)`, nil},
+			{"message for which the wrong thing is due", `SELECT CAST(m.id AS text) AS id FROM message m
+				JOIN message_queue q ON q.message_id = m.id WHERE q.job <> ` + jobOf, nil},
+			// A finished message may still be asked about, for as long as the outcome of one of its attempts is not known: a
+			// second copy is to be counted.
+			{"finished message for which something is due", `SELECT CAST(m.id AS text) AS id FROM message m
+				JOIN message_queue q ON q.message_id = m.id WHERE ` + jobOf + ` IS NULL AND NOT (q.job IN ('poll', 'answer')
+					AND EXISTS (SELECT 1 FROM attempt a WHERE a.message_id = m.id AND a.state IN ('open', 'unknown')))`, nil},
+			{"due time of no message", `SELECT CAST(q.message_id AS text) AS id FROM message_queue q
+				WHERE NOT EXISTS (SELECT 1 FROM message m WHERE m.id = q.message_id)`, nil},
+			{"message that nobody attends to", `SELECT CAST(q.message_id AS text) AS id FROM message_queue q
+				WHERE q.due_at < ?`, late},
 			{"exception that does not say why", `SELECT CAST(id AS text) AS id FROM message
 				WHERE state IN ('failed', 'held', 'suppressed', 'undelivered') AND reason = ''`, nil},
-			{"accepted message of which no attempt was accepted", `SELECT CAST(m.id AS text) AS id FROM message m
-				WHERE m.state IN ('accepted', 'sent', 'delivered', 'undelivered') AND NOT EXISTS (
-					SELECT 1 FROM attempt a WHERE a.message_id = m.id AND a.provider_sid IS NOT NULL)`, nil},
 			{"message suppressed as cancelled, though it was not", `SELECT CAST(m.id AS text) AS id
 				FROM message m JOIN reservation r ON r.id = m.reservation_id
 				WHERE m.state = 'suppressed' AND r.status = 'confirmed'
@@ -75,37 +79,27 @@ var invariants = []invariant{
 				WHERE m.state = 'suppressed' AND m.reason = 'appointment-past' AND m.version = r.version
 				AND m.updated_at < s.starts_at`, nil},
 		},
+	}
+}
+
+var i3 = invariant{
+	id:       "I3",
+	sentence: "no slot has more reservations than places, each counts right, and nobody has two in a programme",
+	about:    []string{`SELECT id FROM slot`},
+	wrong: []question{
+		{"slot with more reservations than places", `SELECT s.id AS id FROM slot s LEFT JOIN (
+				SELECT slot_id, COUNT(*) AS n FROM reservation WHERE status = 'confirmed' GROUP BY slot_id) AS held
+			ON held.slot_id = s.id WHERE COALESCE(held.n, 0) > s.capacity OR s.taken > s.capacity`, nil},
+		{"slot that counts wrong", `SELECT s.id AS id FROM slot s LEFT JOIN (
+				SELECT slot_id, COUNT(*) AS n FROM reservation WHERE status = 'confirmed' GROUP BY slot_id) AS held
+			ON held.slot_id = s.id WHERE s.taken <> COALESCE(held.n, 0)`, nil},
+		{"person with two reservations in one programme", `SELECT CAST(MIN(CAST(id AS text)) AS text) AS id FROM reservation
+			WHERE status = 'confirmed' GROUP BY programme_id, identity_hash HAVING COUNT(*) > 1`, nil},
 	},
-	{
-		id:       "I2",
-		sentence: "no text was accepted twice, but for one whose first answer was lost or that was not delivered",
-		about:    []string{`SELECT id FROM message`},
-		wrong: []question{
-			{"attempt after another that was accepted", `SELECT b.token AS id FROM attempt a
-				JOIN attempt b ON b.message_id = a.message_id AND b.n > a.n
-				WHERE a.provider_sid IS NOT NULL AND b.provider_sid IS NOT NULL AND a.unknown_at IS NULL
-				AND a.state NOT IN ('failed', 'undelivered')
-				GROUP BY b.token`, nil},
-			{"two messages for one text", `SELECT CAST(reservation_id AS text) AS id FROM message
-				GROUP BY reservation_id, kind, version, recipient, resend HAVING COUNT(*) > 1`, nil},
-		},
-	},
-	{
-		id:       "I3",
-		sentence: "no slot has more reservations than places, each counts right, and nobody has two in a programme",
-		about:    []string{`SELECT id FROM slot`},
-		wrong: []question{
-			{"slot with more reservations than places", `SELECT s.id AS id FROM slot s JOIN (
-					SELECT slot_id, COUNT(*) AS n FROM reservation WHERE status = 'confirmed' GROUP BY slot_id) AS held
-				ON held.slot_id = s.id WHERE held.n > s.capacity OR s.taken > s.capacity`, nil},
-			{"slot that counts wrong", `SELECT s.id AS id FROM slot s LEFT JOIN (
-					SELECT slot_id, COUNT(*) AS n FROM reservation WHERE status = 'confirmed' GROUP BY slot_id) AS held
-				ON held.slot_id = s.id WHERE s.taken <> COALESCE(held.n, 0)`, nil},
-			{"person with two reservations in one programme", `SELECT CAST(MIN(CAST(id AS text)) AS text) AS id FROM reservation
-				WHERE status = 'confirmed' GROUP BY programme_id, identity_hash HAVING COUNT(*) > 1`, nil},
-		},
-	},
-	{
+}
+
+func i4(d dialect) invariant {
+	return invariant{
 		id:       "I4",
 		sentence: "no text without a committed cause, and none that began after a cancel or a change",
 		about:    []string{`SELECT token FROM attempt`, `SELECT id FROM message`},
@@ -120,45 +114,81 @@ var invariants = []invariant{
 			{"message without an event", `SELECT CAST(m.id AS text) AS id FROM message m
 				WHERE NOT EXISTS (SELECT 1 FROM outbox o WHERE o.event_id = m.event_id)
 				AND m.event_at >= (SELECT MIN(created_at) FROM outbox)`, nil},
+			{"text sent again that nobody asked for", `SELECT CAST(m.id AS text) AS id FROM message m
+				WHERE m.resend > 0 AND NOT EXISTS (SELECT 1 FROM resend x WHERE x.event_id = m.event_id
+					AND x.reservation_id = m.reservation_id AND x.version = m.version AND x.number = m.resend
+					AND x.recipients LIKE '%' || m.recipient || '%')`, nil},
 			{"cancellation of what is not cancelled", `SELECT CAST(m.id AS text) AS id FROM message m
 				JOIN reservation r ON r.id = m.reservation_id WHERE m.kind = 'cancellation' AND r.status <> 'cancelled'`, nil},
 			{"message of another kind than its event", `SELECT CAST(m.id AS text) AS id FROM message m
 				JOIN outbox o ON o.event_id = m.event_id
 				WHERE m.reservation_id <> o.reservation_id OR m.version <> o.version OR m.resend <> o.resend
+				OR o.recipients NOT LIKE '%' || m.recipient || '%'
 				OR m.kind <> CASE o.type WHEN 'ansim.reservation.booked.v1' THEN 'confirmation'
 					WHEN 'ansim.reservation.changed.v1' THEN 'change' ELSE 'cancellation' END`, nil},
+			{"attempt that began after the reservation was changed or cancelled", `SELECT a.token AS id
+				FROM attempt a JOIN message m ON m.id = a.message_id
+				JOIN outbox o ON o.reservation_id = m.reservation_id AND o.version > m.version
+				WHERE m.kind <> 'cancellation' AND o.created_at < a.started_at
+				GROUP BY a.token, a.started_at HAVING ` + d.seconds("MIN(o.created_at)", "a.started_at") + ` > ?`, []arg{seconds(slack)}},
 		},
-		order: true,
+	}
+}
+
+var i5 = invariant{
+	id:       "I5",
+	sentence: "one idempotency key made one reservation, and what was acknowledged exists",
+	about:    []string{`SELECT key FROM idempotency_key`},
+	wrong: []question{
+		{"reservation made by two keys", `SELECT CAST(reservation_id AS text) AS id FROM idempotency_key
+			WHERE status = 201 AND reservation_id IS NOT NULL GROUP BY reservation_id HAVING COUNT(*) > 1`, nil},
+		{"acknowledged reservation that does not exist", `SELECT COALESCE(CAST(k.reservation_id AS text), 'none') AS id
+			FROM idempotency_key k WHERE k.status = 201 AND NOT EXISTS (
+				SELECT 1 FROM reservation r WHERE r.id = k.reservation_id AND r.api_key_id = k.api_key_id)`, nil},
 	},
-	{
-		id:       "I5",
-		sentence: "one idempotency key made one reservation, and what was acknowledged exists",
-		about:    []string{`SELECT key FROM idempotency_key`},
+}
+
+// i12 is judged by I1 and I8, which know what is late; this says how much there is. How old the oldest is says Figures.
+var i12 = invariant{
+	id:       "I12",
+	sentence: "after a fault the backlog drains: what is not sent yet is open, and what is past its time breaks I1 or I8",
+	about:    []string{`SELECT message_id FROM message_queue`},
+	open: []question{
+		{"text that waits", `SELECT message_id FROM message_queue WHERE job <> 'poll'`, nil},
+	},
+}
+
+// i13 is about what a person reads last. A text of an older version may not begin after one of a newer, nor may a newer one
+// begin while it is not known what became of an older: whichever arrives last would be by chance.
+func i13(d dialect) invariant {
+	missing := func(recipient, who, age string) string {
+		return fmt.Sprintf(`SELECT CAST(r.id AS text) AS id FROM reservation r WHERE %s AND r.updated_at %s ? AND NOT EXISTS (
+				SELECT 1 FROM message m WHERE m.reservation_id = r.id AND m.version = r.version AND m.recipient = '%s' AND m.resend = 0)
+			AND NOT EXISTS (SELECT 1 FROM outbox o JOIN parked_event p ON p.topic = 'outbox' AND p.body = %s
+				WHERE o.reservation_id = r.id AND o.version = r.version)`, who, age, recipient, d.bytesOf("o.event_id"))
+	}
+	newest := func(age string) string {
+		return missing("resident", "r.version >= 1", age) + " UNION ALL " + missing("booker", "r.booker_phone IS NOT NULL", age)
+	}
+	const pairs = ` FROM message older JOIN message newer ON newer.reservation_id = older.reservation_id
+			AND newer.recipient = older.recipient AND newer.version > older.version
+		JOIN attempt a ON a.message_id = older.id JOIN attempt b ON b.message_id = newer.id `
+	within := []arg{before(messageWithin), before(messageWithin)}
+	return invariant{
+		id:       "I13",
+		sentence: "the last text to a person is about the last state of the reservation",
+		about:    []string{`SELECT id FROM reservation`},
+		open:     []question{{"last state that is no message yet", newest(">="), within}},
 		wrong: []question{
-			{"reservation made by two keys", `SELECT CAST(reservation_id AS text) AS id FROM idempotency_key
-				WHERE status = 201 AND reservation_id IS NOT NULL GROUP BY reservation_id HAVING COUNT(*) > 1`, nil},
-			{"acknowledged reservation that does not exist", `SELECT COALESCE(CAST(k.reservation_id AS text), 'none') AS id
-				FROM idempotency_key k WHERE k.status = 201 AND NOT EXISTS (
-					SELECT 1 FROM reservation r WHERE r.id = k.reservation_id AND r.api_key_id = k.api_key_id)`, nil},
+			{"last state that nobody is told", newest("<"), within},
+			{"cancelled reservation whose last text does not say so", `SELECT CAST(m.id AS text) AS id FROM message m
+				JOIN reservation r ON r.id = m.reservation_id
+				WHERE m.version = r.version AND r.status = 'cancelled' AND m.kind <> 'cancellation'`, nil},
+			{"text that began after one of a newer version", `SELECT a.token AS id` + pairs + `AND b.n = 1
+				WHERE a.started_at > b.started_at GROUP BY a.token`, nil},
+			{"text that began before it was known what became of an older one", `SELECT b.token AS id` + pairs + `
+				WHERE a.started_at <= b.started_at AND NOT ` + failedBy + ` AND (` + underWay + `
+					OR NOT ` + takenBy + ` AND ` + soon(d) + `) GROUP BY b.token`, []arg{seconds(firstLook)}},
 		},
-	},
-	{
-		id:       "I8",
-		sentence: "an unknown outcome is resolved, or held for a person, within half an hour",
-		about:    []string{`SELECT token FROM attempt WHERE unknown_at IS NOT NULL OR state = 'open'`},
-		open: []question{
-			{"outcome that is being looked up", `SELECT m.id FROM message m WHERE m.state = 'unknown' AND NOT EXISTS (
-					SELECT 1 FROM attempt a WHERE a.message_id = m.id AND a.n = m.attempts AND a.unknown_at < ?)`, late(openWithin)},
-		},
-		wrong: []question{
-			{"outcome that nobody has resolved", `SELECT a.token AS id FROM attempt a JOIN message m ON m.id = a.message_id
-				WHERE m.state = 'unknown' AND a.n = m.attempts AND a.unknown_at < ?`, late(openWithin)},
-			{"request that nobody waits for", `SELECT a.token AS id FROM attempt a JOIN message m ON m.id = a.message_id
-				WHERE a.state = 'open' AND (m.state IN ('pending', 'unknown', 'held', 'suppressed', 'failed')
-					OR m.state = 'sending' AND a.n < m.attempts)`, nil},
-			{"unknown message without an unknown attempt", `SELECT CAST(m.id AS text) AS id FROM message m
-				WHERE m.state = 'unknown' AND NOT EXISTS (
-					SELECT 1 FROM attempt a WHERE a.message_id = m.id AND a.unknown_at IS NOT NULL)`, nil},
-		},
-	},
+	}
 }

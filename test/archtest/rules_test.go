@@ -21,6 +21,7 @@ var rules = []rule{
 	{"folder names", folderNames},
 	{"import direction", importDirection},
 	{"libraries at home", librariesAtHome},
+	{"independent judge", independentJudge},
 	{"file length", fileLength},
 	{"package docs", packageDocs},
 	{"exported docs", exportedDocs},
@@ -99,15 +100,19 @@ func stage(p string) string {
 }
 
 // homes are the only packages that may import a library, besides tests and what lies under test. Under schema, where the
-// databases' own code is, it is one package that knows which database there is.
-var homes = []struct{ library, home string }{
-	{"github.com/jackc/pgx/", "schema/sqldb"},
-	{"modernc.org/sqlite", "schema/sqldb"},
-	{"github.com/jmoiron/sqlx", "schema/sqldb"},
-	{"github.com/pressly/goose/", "schema"},
-	{"github.com/segmentio/kafka-go", "outbox/kafka"},
-	{"github.com/twmb/franz-go/", "outbox/kafka"},
-	{"github.com/twilio/twilio-go", "notifier/twilio"},
+// databases' own code is, it is one package that knows which database there is. The audit reads the topic by itself: it shares
+// no code with what it judges.
+var homes = []struct {
+	library string
+	homes   []string
+}{
+	{"github.com/jackc/pgx/", []string{"schema/sqldb"}},
+	{"modernc.org/sqlite", []string{"schema/sqldb"}},
+	{"github.com/jmoiron/sqlx", []string{"schema/sqldb"}},
+	{"github.com/pressly/goose/", []string{"schema"}},
+	{"github.com/segmentio/kafka-go", []string{"outbox/kafka", "schema/audit"}},
+	{"github.com/twmb/franz-go/", []string{"outbox/kafka"}},
+	{"github.com/twilio/twilio-go", []string{"notifier/twilio"}},
 }
 
 func librariesAtHome(tr tree) (bad []string) {
@@ -117,8 +122,9 @@ func librariesAtHome(tr tree) (bad []string) {
 		}
 		for _, i := range f.imports {
 			for _, h := range homes {
-				if strings.HasPrefix(i+"/", h.library) && f.dir != h.home && !strings.HasPrefix(f.dir, h.home+"/") {
-					bad = append(bad, fmt.Sprintf("%s imports %s, which is for %s", f.path, i, h.home))
+				at := func(home string) bool { return f.dir == home || strings.HasPrefix(f.dir, home+"/") }
+				if strings.HasPrefix(i+"/", h.library) && !slices.ContainsFunc(h.homes, at) {
+					bad = append(bad, fmt.Sprintf("%s imports %s, which is for %s", f.path, i, strings.Join(h.homes, " and ")))
 				}
 			}
 		}
@@ -128,6 +134,21 @@ func librariesAtHome(tr tree) (bad []string) {
 
 // maxLines is the ceiling; the habit is 400.
 const maxLines = 600
+
+// independentJudge: the audit shares no code with what it judges. Of the module's packages it may use the database's, and nothing else.
+func independentJudge(tr tree) (bad []string) {
+	for _, f := range tr.files {
+		if f.test || f.dir != "schema/audit" {
+			continue
+		}
+		for _, i := range f.imports {
+			if strings.HasPrefix(i, module+"/") && i != module+"/schema/sqldb" {
+				bad = append(bad, fmt.Sprintf("%s imports %s: the judge shares no code with the judged", f.path, i))
+			}
+		}
+	}
+	return bad
+}
 
 func fileLength(tr tree) (bad []string) {
 	for _, f := range tr.files {
