@@ -16,7 +16,8 @@ import (
 	"ansim/test/dbtest"
 )
 
-// list is a provider's list of texts, newest first, in pages of two; test/e2e and package main's tests have the sandbox.
+// list is a provider's list of texts, newest first, in pages of two. The tests of `ansim check` read the
+// sandbox's, which may not be imported here.
 type list struct {
 	texts  []listedText
 	before func(http.ResponseWriter, *http.Request) bool // answers itself, with true
