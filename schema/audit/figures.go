@@ -38,6 +38,7 @@ type Queue struct {
 	Answer int64 `json:"answer"` // requests without an answer
 	Look   int64 `json:"look"`   // lost answers to look for
 	Poll   int64 `json:"poll"`   // receipts to ask for
+	Person int64 `json:"person"` // held or failed texts that somebody has to decide about
 	// OldestSeconds is the age of the oldest change whose text is not accepted yet, 0 when there is none.
 	OldestSeconds float64 `json:"oldest_seconds"`
 }
@@ -120,6 +121,8 @@ func (r *run) queue(ctx context.Context, d dialect) (q Queue, err error) {
 			q.Look = row.N
 		case "poll":
 			q.Poll = row.N
+		case "person":
+			q.Person = row.N
 		}
 	}
 	none := `SELECT o.created_at FROM outbox o WHERE NOT EXISTS (SELECT 1 FROM message m WHERE m.event_id = o.event_id)
@@ -128,7 +131,7 @@ func (r *run) queue(ctx context.Context, d dialect) (q Queue, err error) {
 		return q, err
 	}
 	err = r.tx.Get(ctx, &q.OldestSeconds, `SELECT CAST(COALESCE(MAX(`+d.seconds("w.since", "CAST(? AS "+d.timestamp()+")")+`), 0) AS double precision)
-		FROM (SELECT m.event_at AS since FROM message_queue q JOIN message m ON m.id = q.message_id WHERE q.job <> 'poll'
+		FROM (SELECT q.since AS since FROM message_queue q WHERE q.job NOT IN ('poll', 'person')
 			UNION ALL `+none+`) AS w`, r.tx.Unplanned(sqldb.At(r.now))...)
 	q.OldestSeconds = max(0, q.OldestSeconds)
 	return q, err

@@ -88,7 +88,7 @@ func (w world) message(n, of int, kind string, version, resend int, state string
 	w.exec(`INSERT INTO message (id, event_id, reservation_id, version, kind, recipient, resend, state, event_at, created_at, updated_at)
 		VALUES (?, ?, ?, ?, ?, 'resident', ?, ?, ?, ?, ?)`, message(n), event(n), reservation(of), version, kind, resend, state, hour, hour, hour)
 	w.due(n, map[string]string{"pending": "send", "undelivered": "send", "sending": "answer", "unknown": "look", "accepted": "poll",
-		"sent": "poll"}[state], noon)
+		"sent": "poll", "held": "person", "failed": "person"}[state], noon)
 	w.times(n)
 }
 
@@ -97,7 +97,7 @@ func (w world) due(n int, job string, at sqldb.Time) {
 	w.t.Helper()
 	w.exec(`DELETE FROM message_queue WHERE message_id = ?`, message(n))
 	if job != "" {
-		w.exec(`INSERT INTO message_queue (message_id, job, priority, due_at) VALUES (?, ?, 0, ?)`, message(n), job, at)
+		w.exec(`INSERT INTO message_queue (message_id, job, priority, due_at, since) VALUES (?, ?, 0, ?, ?)`, message(n), job, at, ago(time.Hour))
 	}
 }
 
@@ -156,7 +156,7 @@ func (w world) becomes(n int, state, reason, attempt string) {
 	w.undo(n)
 	w.exec(`UPDATE message SET state = ?, reason = ? WHERE id = ?`, state, reason, message(n))
 	w.due(n, map[string]string{"pending": "send", "undelivered": "send", "sending": "answer", "unknown": "look", "accepted": "poll",
-		"sent": "poll"}[state], noon)
+		"sent": "poll", "held": "person", "failed": "person"}[state], noon)
 	if attempt != "" {
 		w.attempt(n, n, 1, attempt, ago(time.Hour))
 	}
