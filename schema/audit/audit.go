@@ -211,6 +211,9 @@ func (r *run) clock(ctx context.Context, tx *sqldb.Tx) (time.Time, error) {
 // judge asks every question in one snapshot. It may run more than once.
 func (r *run) judge(ctx context.Context, tx *sqldb.Tx) (report Report, err error) {
 	r.tx = tx
+	if err := roomy(ctx, tx); err != nil {
+		return report, err
+	}
 	if r.now, err = r.clock(ctx, tx); err != nil {
 		return report, err
 	}
@@ -238,4 +241,18 @@ func (r *run) judge(ctx context.Context, tx *sqldb.Tx) (report Report, err error
 	}
 	report.Figures, err = r.figures(ctx)
 	return report, err
+}
+
+// roomy lets PostgreSQL use more memory for the few large questions of this transaction than for the many small ones that it
+// is set up for, and not compile them: that takes longer than it saves.
+func roomy(ctx context.Context, tx *sqldb.Tx) error {
+	if tx.Dialect() != sqldb.Postgres {
+		return nil
+	}
+	for _, set := range []string{`SET LOCAL work_mem = '32MB'`, `SET LOCAL jit = off`} {
+		if _, err := tx.Exec(ctx, set); err != nil {
+			return fmt.Errorf("make room for large questions: %w", err)
+		}
+	}
+	return nil
 }

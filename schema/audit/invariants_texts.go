@@ -92,26 +92,25 @@ func i7() invariant {
 		sentence: "an attempt is where its receipts have brought it, and a message is where its attempts are",
 		about:    []string{`SELECT token FROM attempt`, `SELECT id FROM message`},
 		wrong: []question{
-			{"attempt that is behind its receipts", `SELECT a.token AS id FROM attempt a JOIN ` + proven + ` ON p.attempt_token = a.token
-				WHERE ` + rankOf("a.state") + ` < p.top`, nil},
-			{"attempt that is ahead of its receipts", `SELECT a.token AS id FROM attempt a LEFT JOIN ` + proven + ` ON p.attempt_token = a.token
-				WHERE ` + rankOf("a.state") + ` > 4 AND ` + rankOf("a.state") + ` > COALESCE(p.top, 4)`, nil},
 			{"receipt with a word that means nothing", `SELECT attempt_token AS id FROM receipt WHERE ` + proofOf("status") + ` IS NULL`, nil},
 			{"receipt of another text than its attempt's", `SELECT a.token AS id FROM receipt x JOIN attempt a ON a.token = x.attempt_token
 				WHERE a.provider_sid IS NULL OR a.provider_sid <> x.provider_sid`, nil},
 			{"accepted attempt without the provider's id, or one with it that is not accepted", `SELECT a.token AS id FROM attempt a
 				WHERE (a.provider_sid IS NULL) = (` + rankOf("a.state") + ` >= 4)`, nil},
-			{"message that is delivered though none of its attempts is", `SELECT CAST(m.id AS text) AS id FROM message m
-				LEFT JOIN ` + history + ` ON a.message_id = m.id WHERE m.state = 'delivered' AND COALESCE(a.arrived, 0) = 0`, nil},
-			{"message that is not delivered though one of its attempts is", `SELECT CAST(m.id AS text) AS id FROM message m
-				JOIN ` + history + ` ON a.message_id = m.id WHERE m.state <> 'delivered' AND a.arrived = 1`, nil},
-			{"message whose state does not follow from its attempts", `SELECT CAST(m.id AS text) AS id FROM message m
-				LEFT JOIN ` + history + ` ON a.message_id = m.id WHERE ` + follows + ` = 0`, nil},
-			{"message whose times do not follow from its attempts", `SELECT CAST(m.id AS text) AS id FROM message m
-				LEFT JOIN ` + history + ` ON a.message_id = m.id WHERE (m.accepted_at IS NULL) <> (a.taken IS NULL)
-				OR (m.delivered_at IS NULL) <> (COALESCE(a.arrived, 0) = 0)`, nil},
-			{"message that miscounts its attempts", `SELECT CAST(m.id AS text) AS id FROM message m
-				LEFT JOIN ` + history + ` ON a.message_id = m.id WHERE m.attempts <> COALESCE(a.last, 0)`, nil},
+		},
+		families: []family{
+			{id: "a.token", from: `attempt a LEFT JOIN ` + proven + ` ON p.attempt_token = a.token`, wrong: []question{
+				{"attempt that is behind its receipts", rankOf("a.state") + ` < COALESCE(p.top, 0)`, nil},
+				{"attempt that is ahead of its receipts", rankOf("a.state") + ` > 4 AND ` + rankOf("a.state") + ` > COALESCE(p.top, 4)`, nil},
+			}},
+			{id: "CAST(m.id AS text)", from: `message m LEFT JOIN ` + history + ` ON a.message_id = m.id`, wrong: []question{
+				{"message that is delivered though none of its attempts is", `m.state = 'delivered' AND COALESCE(a.arrived, 0) = 0`, nil},
+				{"message that is not delivered though one of its attempts is", `m.state <> 'delivered' AND COALESCE(a.arrived, 0) = 1`, nil},
+				{"message whose state does not follow from its attempts", follows + ` = 0`, nil},
+				{"message whose times do not follow from its attempts", `(m.accepted_at IS NULL) <> (a.taken IS NULL)
+					OR (m.delivered_at IS NULL) <> (COALESCE(a.arrived, 0) = 0)`, nil},
+				{"message that miscounts its attempts", `m.attempts <> COALESCE(a.last, 0)`, nil},
+			}},
 		},
 	}
 }

@@ -3,6 +3,7 @@ package audit
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,6 +15,32 @@ type invariant struct {
 	id, sentence string
 	about        []string   // rows that it is about
 	wrong, open  []question // each returns the ids of what is wrong, or on its way
+	families     []family
+}
+
+// family is questions about the same rows, which are expensive to make. One look at all of them together says that nothing is
+// wrong, as nearly always nothing is; only else is each asked alone.
+type family struct {
+	id, from string
+	wrong    []question // the query is a condition, without parameters
+}
+
+// questions are the family's, each alone.
+func (f family) questions() []question {
+	qs := make([]question, len(f.wrong))
+	for i, q := range f.wrong {
+		qs[i] = question{q.finding, "SELECT " + f.id + " AS id FROM " + f.from + " WHERE " + q.query, nil}
+	}
+	return qs
+}
+
+// together is the rows of which anything is wrong.
+func (f family) together() string {
+	conditions := make([]string, len(f.wrong))
+	for i, q := range f.wrong {
+		conditions[i] = "(" + q.query + ")"
+	}
+	return "SELECT 1 AS one FROM " + f.from + " WHERE " + strings.Join(conditions, " OR ")
 }
 
 // question is a query for ids, with its parameters in order.
@@ -128,7 +155,17 @@ func (r *run) check(ctx context.Context, inv invariant) (Invariant, error) {
 		}
 		out.Open += n
 	}
-	for _, q := range inv.wrong {
+	wrong := inv.wrong
+	for _, f := range inv.families {
+		n, err := r.count(ctx, f.together())
+		if err != nil {
+			return out, err
+		}
+		if n > 0 {
+			wrong = append(slices.Clip(wrong), f.questions()...)
+		}
+	}
+	for _, q := range wrong {
 		n, err := r.count(ctx, q.query, r.args(q)...)
 		if err != nil {
 			return out, fmt.Errorf("%s: %w", q.finding, err)
