@@ -94,9 +94,9 @@ func TestAllowed(t *testing.T) {
 			w.attempt(51, 2, 3, "delivered", after(4*time.Second))
 		}},
 		"failed for good": {makes: func(w world) { w.becomes(2, "failed", "error-21211", "rejected") },
-			figures: func(f *Figures) { f.Accepted, f.Delivered, f.Explained = 2, 2, 1 }},
+			figures: func(f *Figures) { f.Accepted, f.Delivered, f.Explained, f.Queue.Person = 2, 2, 1, 1 }},
 		"held for a person": {makes: func(w world) { w.becomes(2, "held", "answer-lost", "unknown") },
-			figures: func(f *Figures) { f.Accepted, f.Delivered, f.Explained, f.Held = 2, 2, 1, 1 }},
+			figures: func(f *Figures) { f.Accepted, f.Delivered, f.Explained, f.Held, f.Queue.Person = 2, 2, 1, 1, 1 }},
 		"never confirmed": {makes: func(w world) {
 			w.becomes(2, "sent", "unconfirmed", "sent")
 			w.due(2, "", noon)
@@ -163,9 +163,9 @@ func TestFigures(t *testing.T) {
 		w.becomes(6, "sent", "", "sent")
 		w.becomes(7, "unknown", "answer-lost", "unknown")
 		w.exec(`UPDATE slot SET capacity = 4, taken = 4`)
-		w.exec(`UPDATE message SET event_at = ? WHERE id = ?`, ago(90*time.Minute), message(7))
+		w.exec(`UPDATE message_queue SET since = ? WHERE message_id = ?`, ago(90*time.Minute), message(7))
 		want := Figures{Booked: 7, Accepted: 2, Delivered: 1, Waiting: 2, Explained: 1, Lost: 2, Oversold: 3,
-			Queue: Queue{Events: 1, Send: 2, Look: 1, Poll: 1, OldestSeconds: 5400}}
+			Queue: Queue{Events: 1, Send: 2, Look: 1, Poll: 1, Person: 1, OldestSeconds: 5400}}
 		got := audit(t, w.db, Options{}).Figures
 		if got.Queue.OldestSeconds = float64(int64(got.Queue.OldestSeconds + 0.5)); got != want {
 			t.Errorf("%+v, want %+v", got, want)

@@ -31,7 +31,9 @@ func newBroker(t *testing.T, addr string, partitions int) broker {
 	b := broker{t, addr}
 	client := b.client()
 	res, err := client.CreateTopics(t.Context(), &kafkago.CreateTopicsRequest{Topics: []kafkago.TopicConfig{{
-		Topic: topicName, NumPartitions: partitions, ReplicationFactor: 1}}})
+		Topic: topicName, NumPartitions: partitions, ReplicationFactor: 1,
+		// The records are of long ago: a broker that looks for what is too old must not find them.
+		ConfigEntries: []kafkago.ConfigEntry{{ConfigName: "retention.ms", ConfigValue: "-1"}}}}})
 	if err == nil {
 		err = res.Errors[topicName]
 	}
