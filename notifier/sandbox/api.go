@@ -1,16 +1,14 @@
 package sandbox
 
 import (
+	"bytes"
 	"crypto/subtle"
 	"errors"
-	"net"
 	"net/http"
-	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 	"unicode/utf8"
 )
 
@@ -27,32 +25,14 @@ func messagesPath(account string) string {
 }
 
 var (
-	e164       = regexp.MustCompile(`^\+[1-9][0-9]{6,14}$`)
 	senderID   = regexp.MustCompile(`^([0-9]{3,6}|[A-Za-z0-9 ]{1,11})$`) // short codes and names
 	serviceSID = regexp.MustCompile(`^MG[0-9a-fA-F]{32}$`)
-	formatting = strings.NewReplacer(" ", "", "-", "", "(", "", ")", "", ".", "")
 )
-
-// magicTo and magicFrom are the numbers of Twilio's test credentials, and what they are refused with.
-var (
-	magicTo = map[string]int{
-		"+15005550001": 21211, "+15005550002": 21612, "+15005550003": 21408, "+15005550004": 21610, "+15005550009": 21614,
-	}
-	magicFrom = map[string]int{"+15005550001": 21212, "+15005550007": 21606, "+15005550008": 21611}
-)
-
-// magicFinal are the sandbox's own numbers: texts to them are taken, and end so. 010-0xxx is never given out in Korea.
-var magicFinal = map[string]string{
-	"+821000030000": "sent", "+821000030001": "failed:30001", "+821000030003": "undelivered:30003",
-	"+821000030005": "undelivered:30005", "+821000030007": "undelivered:30007", "+821000030008": "undelivered:30008",
-}
 
 // api wraps a handler of Twilio's API with what every one of its requests meets.
 func (s *Server) api(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		user, token, _ := r.BasicAuth()
-		good := subtle.ConstantTimeCompare([]byte(user), []byte(s.opts.AccountSID)) &
-			subtle.ConstantTimeCompare([]byte(token), []byte(s.opts.AuthToken))
+		good := subtle.ConstantTimeCompare([]byte(r.Header.Get("Authorization")), []byte(s.basic))
 		if good != 1 || r.PathValue("account") != s.opts.AccountSID {
 			writeError(w, refusal(20003, ""))
 			return
@@ -71,41 +51,67 @@ func (s *Server) create(w http.ResponseWriter, r *http.Request) {
 		abort(w)
 		return
 	}
-	r.Body = http.MaxBytesReader(w, r.Body, formLimit)
-	if err := r.ParseForm(); err != nil {
+	buf := s.buffers.Get().(*bytes.Buffer)
+	defer s.buffers.Put(buf)
+	form, err := readForm(r, buf)
+	if err != nil {
 		s.noteViolation(r, what, "")
+		w.Header().Set("Connection", "close") // what was not read of the form must not be taken for a request
 		writeError(w, formError(err))
 		return
 	}
-	e, code, about := s.read(r.PostForm)
+	e, target, code, about := s.read(form)
 	if code != 0 {
 		s.noteViolation(r, what, "")
 		writeError(w, refusal(code, about))
 		return
 	}
-	rule, faulty := s.faults.choose(next, e.To, e.Body)
-	var m *message
+	rule, faulty := s.faults.choose(next, OnCreate, e.To, e.Body)
+	var truth reply
+	sid := ""
 	if !faulty || rule.happens() {
-		e.Final, e.Callbacks, e.LateBy, e.ListLag = rule.Final, rule.Callbacks, rule.LateBy, rule.ListLag
-		if e.Final == "" {
-			e.Final = magicFinal[e.To]
-		}
-		var err error
-		if m, err = s.take(e); err != nil {
+		m, err := s.accept(&e, target, rule)
+		if err != nil {
 			s.log.Error("sandbox: a text could not be taken", "err", err)
 			writeError(w, refusal(20500, ""))
 			return
 		}
-		s.noteViolation(r, what, m.SID)
-		if m.Callbacks == CallbacksEarly {
-			s.carrier.hurry(m)
-		} else {
-			s.carrier.take(m)
-		}
+		sid = m.SID
+		buf.Reset()
+		buf.Grow(1 << 10)
+		was := Message{Entry: m.Entry, Status: firstStatus(&m.Entry), UpdatedAt: m.At} // whatever became of it since
+		truth = reply{http.StatusCreated, append(appendResource(buf.AvailableBuffer(), &was), '\n')}
 	} else {
-		s.noteViolation(r, what, "")
+		truth = errorReply(refusal(20500, ""))
 	}
-	s.answer(w, r, rule, m)
+	s.noteViolation(r, what, sid)
+	s.answer(w, r, rule, truth, func(code int) string {
+		if code == 21212 || code == 21606 {
+			return form.from
+		}
+		return form.to
+	})
+}
+
+// accept takes a text and sends it on its way, as rule wants it.
+func (s *Server) accept(e *Entry, t *target, rule Rule) (*message, error) {
+	e.Fate = rule.fate()
+	if e.Final == "" {
+		e.Final = magicOf(e.To, false).final
+	}
+	if e.ListLag == 0 {
+		e.ListLag = Duration(s.opts.ListLag)
+	}
+	m, err := s.take(e)
+	if err != nil {
+		return nil, err
+	}
+	if m.Callbacks == CallbacksEarly {
+		s.carrier.hurry(m, t)
+	} else {
+		s.carrier.take(m, t)
+	}
+	return m, nil
 }
 
 func (s *Server) noteViolation(r *http.Request, what, sid string) {
@@ -118,55 +124,84 @@ func (s *Server) noteViolation(r *http.Request, what, sid string) {
 
 func formError(err error) apiError {
 	e := refusal(20001, "")
-	var tooLarge *http.MaxBytesError
-	if errors.As(err, &tooLarge) {
+	if errors.Is(err, errFormTooLarge) {
 		e.Status, e.Message = http.StatusRequestEntityTooLarge, "Request body too large"
 	}
 	return e
 }
 
 // read checks a request for a text. A code other than 0 is what it is refused with, about is the value concerned.
-func (s *Server) read(form url.Values) (e Entry, code int, about string) {
-	to, from := formatting.Replace(form.Get("To")), strings.TrimSpace(form.Get("From"))
-	service, body, callback := form.Get("MessagingServiceSid"), form.Get("Body"), form.Get("StatusCallback")
+func (s *Server) read(form textForm) (e Entry, t *target, code int, about string) {
+	to := plainNumber(form.to)
 	if code := checkTo(to); code != 0 {
-		return e, code, form.Get("To")
+		return e, nil, code, form.to
 	}
-	from, code = s.checkFrom(from, service)
+	from, code := s.checkFrom(strings.TrimSpace(form.from), form.service)
+	if code != 0 {
+		return e, nil, code, form.from + form.service
+	}
+	if form.callback != "" {
+		where, err := parseTarget(form.callback)
+		if err != nil {
+			return e, nil, 21609, form.callback
+		}
+		t = &where
+		e.Token = where.token
+	}
 	switch {
-	case code != 0:
-		return e, code, form.Get("From") + service
 	case from == to:
-		return e, 21266, to
-	case body == "":
-		return e, 21602, ""
-	case utf8.RuneCountInString(body) > bodyLimit:
-		return e, 21617, ""
-	case callback != "" && !loopbackURL(callback):
-		return e, 21609, callback
+		return e, nil, 21266, to
+	case form.body == "":
+		return e, nil, 21602, ""
+	case utf8.RuneCountInString(form.body) > bodyLimit:
+		return e, nil, 21617, ""
 	}
-	validity := 0
-	if v := form.Get("ValidityPeriod"); v != "" {
+	if v := form.validity; v != "" {
 		n, err := strconv.Atoi(v)
 		if err != nil || n < 1 || n > validityMax {
-			return e, 20001, ""
+			return e, nil, 20001, ""
 		}
-		validity = n
+		e.Validity = n
 	}
-	return Entry{
-		SID: newSID(), To: to, From: from, Body: body, Token: tokenOf(callback), Callback: callback, At: s.opts.Now().UTC(),
-		Account: s.opts.AccountSID, Service: service, Validity: validity,
-	}, 0, ""
+	e.SID, e.To, e.From, e.Body, e.Callback, e.At = newSID(), to, from, form.body, form.callback, s.opts.Now().UTC()
+	e.Account, e.Service = s.opts.AccountSID, form.service
+	return e, t, 0, ""
+}
+
+// plainNumber is a number without what people write between its digits.
+func plainNumber(s string) string {
+	if !strings.ContainsAny(s, " -().") {
+		return s
+	}
+	return strings.Map(func(r rune) rune {
+		if strings.ContainsRune(" -().", r) {
+			return -1
+		}
+		return r
+	}, s)
+}
+
+// isE164 says whether a number is + and 7 to 15 digits, of which the first is no 0.
+func isE164(s string) bool {
+	if len(s) < 8 || len(s) > 16 || s[0] != '+' || s[1] == '0' {
+		return false
+	}
+	for _, c := range []byte(s[1:]) {
+		if c < '0' || c > '9' {
+			return false
+		}
+	}
+	return true
 }
 
 func checkTo(to string) int {
 	if to == "" {
 		return 21604
 	}
-	if code := magicTo[to]; code != 0 {
+	if code := magicOf(to, false).refused; code != 0 {
 		return code
 	}
-	if !e164.MatchString(to) {
+	if !isE164(to) {
 		return 21211
 	}
 	return 0
@@ -185,11 +220,13 @@ func (s *Server) checkFrom(from, service string) (string, int) {
 		}
 		return DefaultFrom, 0
 	}
-	number := formatting.Replace(from)
-	if code := magicFrom[number]; code != 0 {
+	number := plainNumber(from)
+	if code := magicOf(number, true).refused; code != 0 {
 		return "", code
 	}
-	if e164.MatchString(number) {
+	if number == DefaultFrom {
+		from = DefaultFrom // the constant, so that no text keeps a copy of its own
+	} else if isE164(number) {
 		from = number
 	} else if !senderID.MatchString(from) {
 		return "", 21212
@@ -198,116 +235,4 @@ func (s *Server) checkFrom(from, service string) (string, int) {
 		return "", 21606
 	}
 	return from, 0
-}
-
-// loopbackURL says whether a callback stays on this machine: a sandbox must not be made to call strangers.
-func loopbackURL(raw string) bool {
-	u, err := url.Parse(raw)
-	if err != nil || (u.Scheme != "http" && u.Scheme != "https") {
-		return false
-	}
-	if u.Hostname() == "localhost" {
-		return true
-	}
-	ip := net.ParseIP(u.Hostname())
-	return ip != nil && ip.IsLoopback()
-}
-
-// fetch answers GET Messages/SID.json.
-func (s *Server) fetch(w http.ResponseWriter, r *http.Request) {
-	sid, isJSON := strings.CutSuffix(r.PathValue("sid"), ".json")
-	m, ok := s.store.get(sid)
-	if !ok || !isJSON {
-		writeError(w, refusal(20404, r.URL.Path))
-		return
-	}
-	writeJSON(w, http.StatusOK, resourceOf(m))
-}
-
-type listing struct {
-	FirstPageURI    string     `json:"first_page_uri"`
-	End             int        `json:"end"`
-	PreviousPageURI *string    `json:"previous_page_uri"`
-	Messages        []resource `json:"messages"`
-	URI             string     `json:"uri"`
-	PageSize        int        `json:"page_size"`
-	Start           int        `json:"start"`
-	NextPageURI     *string    `json:"next_page_uri"`
-	Page            int        `json:"page"`
-}
-
-// list answers GET Messages.json, newest first. As Twilio's, a page is found by its token; Page only counts them.
-func (s *Server) list(w http.ResponseWriter, r *http.Request) {
-	q := r.URL.Query()
-	size, page := 50, 0
-	if v := q.Get("PageSize"); v != "" {
-		n, err := strconv.Atoi(v)
-		if err != nil || n < 1 {
-			writeError(w, refusal(20001, ""))
-			return
-		}
-		size = n
-	}
-	if size > 1000 {
-		writeError(w, refusal(20007, ""))
-		return
-	}
-	if n, err := strconv.Atoi(q.Get("Page")); err == nil && n > 0 {
-		page = n
-	}
-	f := filter{to: formatting.Replace(q.Get("To")), from: q.Get("From")}
-	for name, day := range map[string]*string{"DateSent": &f.onDay, "DateSent<": &f.notAfter, "DateSent>": &f.since} {
-		var ok bool
-		if *day, ok = dayOf(q.Get(name)); !ok {
-			writeError(w, refusal(20001, ""))
-			return
-		}
-	}
-	token, newer := strings.CutPrefix(q.Get("PageToken"), "PB")
-	if !newer {
-		token = strings.TrimPrefix(token, "PA")
-	}
-	found, more, ok := s.store.page(f, token, newer, size)
-	if !ok {
-		writeError(w, refusal(20001, ""))
-		return
-	}
-	q.Del("PageToken")
-	out := listing{Messages: make([]resource, len(found)), PageSize: size, Page: page, Start: page * size, End: page*size + max(len(found)-1, 0)}
-	for i, m := range found {
-		out.Messages[i] = resourceOf(m)
-	}
-	base := messagesPath(s.opts.AccountSID) + ".json?"
-	out.FirstPageURI = base + pageQuery(q, size, 0, "")
-	out.URI = base + pageQuery(q, size, page, r.URL.Query().Get("PageToken"))
-	if more && len(found) > 0 {
-		out.NextPageURI = new(base + pageQuery(q, size, page+1, "PA"+found[len(found)-1].SID))
-	}
-	if page > 0 && len(found) > 0 {
-		out.PreviousPageURI = new(base + pageQuery(q, size, page-1, "PB"+found[0].SID))
-	}
-	writeJSON(w, http.StatusOK, out)
-}
-
-func pageQuery(q url.Values, size, page int, token string) string {
-	q.Set("PageSize", strconv.Itoa(size))
-	q.Set("Page", strconv.Itoa(page))
-	if token == "" {
-		return q.Encode()
-	}
-	return q.Encode() + "&PageToken=" + url.QueryEscape(token)
-}
-
-// dayOf reads the day of a DateSent filter, which may also be a whole time; Twilio looks at its day in GMT only.
-func dayOf(v string) (string, bool) {
-	if v == "" {
-		return "", true
-	}
-	if t, err := time.Parse(time.DateOnly, v); err == nil {
-		return t.Format(time.DateOnly), true
-	}
-	if t, err := time.Parse(time.RFC3339, v); err == nil {
-		return t.UTC().Format(time.DateOnly), true
-	}
-	return "", false
 }

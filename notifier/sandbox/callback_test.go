@@ -1,13 +1,18 @@
 package sandbox_test
 
 import (
+	"bufio"
+	"bytes"
 	"io"
+	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -150,32 +155,152 @@ func TestNoCallbacks(t *testing.T) {
 	}
 }
 
-func TestFailedCallbacksAreTriedAgain(t *testing.T) {
+// TestCallbacksAreTriedAgainAsTheURLSays: a status is no reason for a further try unless the URL's fragment makes it one.
+// The fragment is neither sent nor signed, which listen checks.
+func TestCallbacksAreTriedAgainAsTheURLSays(t *testing.T) {
 	t.Parallel()
-	retries := []time.Duration{time.Millisecond, time.Millisecond}
-	n := start(t, sandbox.Options{CallbackRetries: retries})
-	r := listen(t, n.AuthToken(), func(n int) int {
-		if n <= 2 {
-			return http.StatusBadGateway
+	for _, c := range []struct {
+		fragment string
+		status   int
+		tries    int
+	}{
+		{"", 502, 1},
+		{"", 403, 1},
+		{"#rc=2", 502, 1},
+		{"#rc=2&rp=5xx", 502, 3},
+		{"#rc=2&rp=5xx", 403, 1},
+		{"#rp=5xx", 503, 2},
+		{"#rc=1&rp=4xx", 404, 2},
+		{"#rc=5&rp=all", 500, 6},
+		{"#rp=5xx,ct&rc=0", 500, 1},
+		{"#rc=9&rp=5xx", 500, 2},
+		{"#rc=2&rp=5xx,whatever", 500, 1},
+		{"#nonsense;rc=2", 500, 1},
+	} {
+		t.Run(c.fragment+" "+http.StatusText(c.status), func(t *testing.T) {
+			t.Parallel()
+			n := start(t, sandbox.Options{CallbackRetries: []time.Duration{time.Millisecond}})
+			r := listen(t, n.AuthToken(), func(int) int { return c.status })
+			n.put(t, `[{"final":"sent"}]`) // two callbacks
+			n.send(t, text("+821012345678", "StatusCallback", r.URL+"/status/tok?x=1"+c.fragment))
+			got := r.statuses(t, 2*c.tries)
+			slices.Sort(got)
+			if want := slices.Concat(slices.Repeat([]string{"queued"}, c.tries), slices.Repeat([]string{"sent"}, c.tries)); !slices.Equal(got, want) {
+				t.Errorf("%v, want %v", got, want)
+			}
+			n.waitStats(t, func(s sandbox.Stats) bool { return s.CallbacksFailed == 2 })
+			if len(r.got) != 0 || n.Texts()[0].Token != "tok" || n.Stats().CallbacksTaken != 0 {
+				t.Errorf("%d more came; token %q", len(r.got), n.Texts()[0].Token)
+			}
+		})
+	}
+}
+
+// waitStats returns when the network's figures are as they should become.
+func (n *network) waitStats(t *testing.T, good func(sandbox.Stats) bool) {
+	t.Helper()
+	ctx := soon(t)
+	for !good(n.Stats()) {
+		select {
+		case <-time.After(time.Millisecond):
+		case <-ctx.Done():
+			t.Fatalf("%+v", n.Stats())
 		}
-		return http.StatusNoContent
+	}
+}
+
+// TestConnectionFailuresAreTriedAgainOnce: nobody listens, and there is nothing that a receiver could have said.
+func TestConnectionFailuresAreTriedAgainOnce(t *testing.T) {
+	t.Parallel()
+	for fragment, tries := range map[string]string{"": "tries=2", "#rc=0": "tries=1", "#rc=3": "tries=4", "#rp=5xx": "tries=1"} {
+		t.Run(fragment, func(t *testing.T) {
+			t.Parallel()
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			l.Close()
+			said := &lines{}
+			n := start(t, sandbox.Options{CallbackRetries: []time.Duration{time.Millisecond}, Log: slog.New(slog.NewTextHandler(said, nil))})
+			n.send(t, text("+821012345678", "StatusCallback", "http://"+l.Addr().String()+"/x"+fragment))
+			n.waitStats(t, func(s sandbox.Stats) bool { return s.CallbacksFailed == 3 })
+			if got := said.String(); strings.Count(got, "given up") != 3 || strings.Count(got, tries) != 3 {
+				t.Errorf("want three times %s, the log says\n%s", tries, got)
+			}
+		})
+	}
+}
+
+// lines is a log that may be written by many.
+type lines struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// TestLostAnswersToCallbacks: a receiver that hung up after it was told is not told again unless the URL says rt, and a
+// connection that the receiver closed while it rested costs nothing.
+func TestLostAnswersToCallbacks(t *testing.T) {
+	t.Parallel()
+	for fragment, want := range map[string]int32{"": 2, "#rp=rt&rc=2": 6} {
+		t.Run(fragment, func(t *testing.T) {
+			t.Parallel()
+			n := start(t, sandbox.Options{CallbackRetries: []time.Duration{time.Millisecond}})
+			n.put(t, `[{"final":"sent"}]`)
+			var told atomic.Int32
+			r := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+				told.Add(1)
+				panic(http.ErrAbortHandler)
+			}))
+			defer r.Close()
+			n.send(t, text("+821012345678", "StatusCallback", r.URL+fragment))
+			n.waitStats(t, func(s sandbox.Stats) bool { return s.CallbacksFailed == 2 })
+			if told.Load() != want {
+				t.Errorf("told %d times, want %d", told.Load(), want)
+			}
+		})
+	}
+}
+
+// TestRestedConnections: one that the receiver closed while it rested costs no callback.
+func TestRestedConnections(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer l.Close()
+	wg.Go(func() { // promises by its silence to keep the connection, and closes it
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			if _, err := http.ReadRequest(bufio.NewReader(conn)); err == nil {
+				_, _ = io.WriteString(conn, "HTTP/1.1 204 No Content\r\n\r\n")
+			}
+			conn.Close()
+		}
 	})
-	n.send(t, text("+821012345678", "StatusCallback", r.URL+"/cb"))
-	got := r.statuses(t, 5)
-	slices.Sort(got)
-	if len(slices.Compact(got)) != 3 {
-		t.Errorf("%v", got)
+	n := start(t, sandbox.Options{SentAfter: [2]time.Duration{300 * time.Millisecond, 300 * time.Millisecond}, DeliveredAfter: [2]time.Duration{600 * time.Millisecond, 600 * time.Millisecond}})
+	n.send(t, text("+821012345678", "StatusCallback", "http://"+l.Addr().String()))
+	n.waitStats(t, func(s sandbox.Stats) bool { return s.CallbacksTaken+s.CallbacksFailed == 3 })
+	if s := n.Stats(); s.CallbacksFailed != 0 {
+		t.Errorf("%+v", s)
 	}
-
-	refuses := listen(t, n.AuthToken(), func(int) int { return http.StatusForbidden })
-	n.send(t, text("+821012345678", "StatusCallback", refuses.URL+"/cb"))
-	if got := strings.Join(refuses.statuses(t, 3), " "); got != "queued sent delivered" {
-		t.Errorf("after 403 it goes on with the next: %s", got)
-	}
-
-	down := listen(t, n.AuthToken(), func(int) int { return http.StatusInternalServerError })
-	n.send(t, text("+821012345678", "StatusCallback", down.URL+"/cb"))
-	down.statuses(t, 9) // three states, three tries each
 }
 
 func TestCallbacksDoNotFollowRedirects(t *testing.T) {

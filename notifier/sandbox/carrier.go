@@ -1,7 +1,6 @@
 package sandbox
 
 import (
-	"container/heap"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -15,7 +14,7 @@ type carrier struct {
 
 	mu       sync.Mutex
 	calendar calendar
-	ready    []*message // have callbacks to send
+	ready    []*journey // have callbacks to send
 	more     *sync.Cond // of ready
 	nudge    chan struct{}
 	closed   bool
@@ -24,25 +23,26 @@ type carrier struct {
 	done     int // callbacks that the receiver took
 }
 
-// callQueue are the callbacks of one text that wait; guarded by carrier.mu.
-type callQueue struct {
+// journey is a text that is on its way, and the callbacks about it. The queue is guarded by carrier.mu.
+type journey struct {
+	m      *message
+	target *target // nil: nobody wants callbacks
+	plan   [3]step
+	steps  int // of plan
+	next   int // of steps
+
 	waiting []call
 	busy    bool   // a worker has it, or it is in ready
 	held    []call // reordered: kept until the text is final
 }
 
-// call is one callback to be sent.
+// call is one callback to be sent: the text's state as it tells of it.
 type call struct {
-	as    Message // the text as the callback tells of it
-	tries int
-}
-
-// appointment is something that is due: the next step of a text, or a callback.
-type appointment struct {
-	at   time.Time
-	m    *message
-	plan []step // when it is a step: the first of these
-	call *call
+	status Status
+	code   int
+	at     time.Time
+	tries  int
+	begun  time.Time // of the first try
 }
 
 type step struct {
@@ -51,25 +51,15 @@ type step struct {
 	code   int
 }
 
-type calendar []appointment
-
-func (c calendar) Len() int           { return len(c) }
-func (c calendar) Less(i, j int) bool { return c[i].at.Before(c[j].at) }
-func (c calendar) Swap(i, j int)      { c[i], c[j] = c[j], c[i] }
-
-// Push is heap's.
-func (c *calendar) Push(x any) { *c = append(*c, x.(appointment)) }
-
-// Pop is heap's.
-func (c *calendar) Pop() any {
-	last := (*c)[len(*c)-1]
-	(*c)[len(*c)-1] = appointment{}
-	*c = (*c)[:len(*c)-1]
-	return last
+// move is a text and the state that it comes to.
+type move struct {
+	m      *message
+	status Status
+	code   int
 }
 
 func newCarrier(s *Server) *carrier {
-	c := &carrier{s: s, nudge: make(chan struct{}, 1), post: newPoster(s)}
+	c := &carrier{s: s, calendar: newCalendar(), nudge: make(chan struct{}, 1), post: newPoster(s.ctx, s.opts.CallbackTimeout)}
 	c.more = sync.NewCond(&c.mu)
 	c.wg.Add(1 + s.opts.CallbackWorkers)
 	go c.keep()
@@ -79,63 +69,69 @@ func newCarrier(s *Server) *carrier {
 	return c
 }
 
-// plan is what will become of a text, and when: drawn from the seed and its place in the log.
-func (c *carrier) plan(m *message) []step {
-	dice := rand.New(rand.NewPCG(c.s.opts.Seed, uint64(m.Seq)))
+// journeyOf is what will become of a text, and when: drawn from the seed and its place in the log.
+func (c *carrier) journeyOf(m *message, t *target) *journey {
+	j := &journey{m: m, target: t}
+	dice := rand.NewPCG(c.s.opts.Seed, uint64(m.Seq))
 	between := func(r [2]time.Duration) time.Duration {
 		if r[1] <= r[0] {
 			return r[1]
 		}
-		return r[0] + time.Duration(dice.Int64N(int64(r[1]-r[0])))
+		return r[0] + time.Duration(dice.Uint64()%uint64(r[1]-r[0]))
 	}
 	begin := c.s.opts.Now()
 	sent := between(c.s.opts.SentAfter)
 	end := max(between(c.s.opts.DeliveredAfter), sent)
+	if m.FinalAfter > 0 {
+		end = time.Duration(m.FinalAfter)
+		sent = min(sent, end)
+	}
 	status, code, err := parseFinal(m.Final)
 	if err != nil {
 		status, code = Delivered, 0 // the rule was checked; only a log edited by hand comes here
 	}
-	plan := []step{{begin.Add(min(5*time.Millisecond, sent/2)), Queued, 0}}
+	j.add(step{begin.Add(min(5*time.Millisecond, sent/2)), Queued, 0})
 	if status != Failed {
-		plan = append(plan, step{begin.Add(sent), Sent, 0})
+		j.add(step{begin.Add(sent), Sent, 0})
 	}
 	if status != Sent {
-		plan = append(plan, step{begin.Add(end), status, code})
+		j.add(step{begin.Add(end), status, code})
 	}
-	return plan
+	return j
+}
+
+func (j *journey) add(s step) {
+	j.plan[j.steps] = s
+	j.steps++
 }
 
 // take sends a text on its way.
-func (c *carrier) take(m *message) {
-	plan := c.plan(m)
+func (c *carrier) take(m *message, t *target) {
+	j := c.journeyOf(m, t)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.schedule(appointment{at: plan[0].at, m: m, plan: plan})
+	c.schedule(j.plan[0].at, appointment{j: j})
 }
 
 // hurry takes a text all the way at once, and sends each of its callbacks once before it returns.
-func (c *carrier) hurry(m *message) {
-	for _, st := range c.plan(m) {
-		now := c.advance(m, st)
-		if m.Callback == "" {
-			continue
+func (c *carrier) hurry(m *message, t *target) {
+	j := c.journeyOf(m, t)
+	w := newWriter(c.s.opts.AuthToken)
+	for _, st := range j.plan[:j.steps] {
+		moves := []move{{m, st.status, st.code}}
+		at := c.advance(moves)
+		if t != nil {
+			c.send(j, call{status: st.status, code: st.code, at: at}, w)
 		}
-		first := call{as: now}
-		if !c.post.send(c.s.ctx, now) {
-			c.again(m, first)
-			continue
-		}
-		c.count(true)
 	}
 }
 
 // schedule notes an appointment; c.mu is held.
-func (c *carrier) schedule(a appointment) {
+func (c *carrier) schedule(at time.Time, a appointment) {
 	if c.closed {
 		return
 	}
-	heap.Push(&c.calendar, a)
-	if c.calendar[0].at.Equal(a.at) {
+	if c.calendar.add(at, a) {
 		select {
 		case c.nudge <- struct{}{}:
 		default:
@@ -149,11 +145,11 @@ func (c *carrier) keep() {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
-		due, pause := c.due()
-		for _, a := range due {
-			c.meet(a)
-		}
+		c.mu.Lock()
+		due, pause := c.calendar.due(c.s.opts.Now())
+		c.mu.Unlock()
 		if len(due) > 0 {
+			c.meet(due)
 			continue
 		}
 		timer.Reset(pause)
@@ -166,45 +162,49 @@ func (c *carrier) keep() {
 	}
 }
 
-// due takes the appointments whose time has come, or tells how long until the next.
-func (c *carrier) due() (due []appointment, pause time.Duration) {
+// meet does what is due, the states of all texts first.
+func (c *carrier) meet(due []appointment) {
+	moves := make([]move, 0, len(due))
+	for _, a := range due {
+		if a.call == nil {
+			st := a.j.plan[a.j.next]
+			moves = append(moves, move{a.j.m, st.status, st.code})
+		}
+	}
+	now := c.advance(moves)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	now := c.s.opts.Now()
-	for len(c.calendar) > 0 && !c.calendar[0].at.After(now) {
-		due = append(due, heap.Pop(&c.calendar).(appointment))
-	}
-	if len(c.calendar) > 0 {
-		return due, c.calendar[0].at.Sub(now)
-	}
-	return due, time.Hour
-}
-
-func (c *carrier) meet(a appointment) {
-	if a.call != nil {
-		c.mu.Lock()
-		c.enqueue(a.m, *a.call)
-		c.mu.Unlock()
-		return
-	}
-	now := c.advance(a.m, a.plan[0])
-	rest := a.plan[1:]
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(rest) > 0 {
-		c.schedule(appointment{at: rest[0].at, m: a.m, plan: rest})
-	}
-	if a.m.Callback != "" {
-		c.tell(a.m, call{as: now}, len(rest) == 0)
+	for _, a := range due {
+		j := a.j
+		if a.call != nil {
+			c.enqueue(j, *a.call)
+			continue
+		}
+		st := j.plan[j.next]
+		j.next++
+		last := j.next == j.steps
+		if !last {
+			c.schedule(j.plan[j.next].at, appointment{j: j})
+		}
+		if j.target != nil {
+			c.tell(j, call{status: st.status, code: st.code, at: now}, last)
+		}
 	}
 }
 
-// advance moves a text, and remembers on disk how it ended.
-func (c *carrier) advance(m *message, st step) Message {
-	now := c.s.store.set(m, st.status, st.code)
-	if st.status.final() {
-		_, err := c.s.states.add(nil, func() any {
-			return stateLine{SID: m.SID, Status: st.status, Code: st.code, Sent: now.SentAt, At: now.UpdatedAt}
+// advance moves texts, and remembers on disk how they ended.
+func (c *carrier) advance(moves []move) time.Time {
+	if len(moves) == 0 {
+		return time.Time{}
+	}
+	now := c.s.store.advance(moves)
+	for _, mv := range moves {
+		if !mv.status.final() {
+			continue
+		}
+		_, err := c.s.states.add(nil, func(dst []byte) []byte {
+			// Nobody else writes a text's state, so it can be read here without the store's lock.
+			return appendState(dst, &stateLine{SID: mv.m.SID, Status: mv.status, Code: mv.code, Sent: mv.m.sentAt, At: now})
 		})
 		if err != nil {
 			c.s.log.Error("sandbox: the end of a text was not written; its callbacks will come again after a restart", "err", err)
@@ -214,37 +214,37 @@ func (c *carrier) advance(m *message, st step) Message {
 }
 
 // tell has a callback sent in the way that the text's rule wants; c.mu is held.
-func (c *carrier) tell(m *message, x call, last bool) {
-	switch m.Callbacks {
+func (c *carrier) tell(j *journey, x call, last bool) {
+	switch j.m.Callbacks {
 	case CallbacksNone:
 	case CallbacksTwice:
-		c.enqueue(m, x)
-		c.enqueue(m, x)
+		c.enqueue(j, x)
+		c.enqueue(j, x)
 	case CallbacksLate:
-		late := time.Duration(m.LateBy)
+		late := time.Duration(j.m.LateBy)
 		if late == 0 {
 			late = 10 * time.Second
 		}
-		c.schedule(appointment{at: c.s.opts.Now().Add(late), m: m, call: &x})
+		c.schedule(c.s.opts.Now().Add(late), appointment{j: j, call: &x})
 	case CallbacksReordered:
-		m.calls.held = append(m.calls.held, x)
+		j.held = append(j.held, x)
 		if last {
-			for i := len(m.calls.held) - 1; i >= 0; i-- {
-				c.enqueue(m, m.calls.held[i])
+			for i := len(j.held) - 1; i >= 0; i-- {
+				c.enqueue(j, j.held[i])
 			}
-			m.calls.held = nil
+			j.held = nil
 		}
 	default:
-		c.enqueue(m, x)
+		c.enqueue(j, x)
 	}
 }
 
 // enqueue gives a callback to the workers; c.mu is held.
-func (c *carrier) enqueue(m *message, x call) {
-	m.calls.waiting = append(m.calls.waiting, x)
-	if !m.calls.busy {
-		m.calls.busy = true
-		c.ready = append(c.ready, m)
+func (c *carrier) enqueue(j *journey, x call) {
+	j.waiting = append(j.waiting, x)
+	if !j.busy {
+		j.busy = true
+		c.ready = append(c.ready, j)
 		c.more.Signal()
 	}
 }
@@ -252,6 +252,7 @@ func (c *carrier) enqueue(m *message, x call) {
 // work sends callbacks: all that one text has waiting, then the next text's.
 func (c *carrier) work() {
 	defer c.wg.Done()
+	w := newWriter(c.s.opts.AuthToken)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for {
@@ -261,45 +262,55 @@ func (c *carrier) work() {
 		if c.closed {
 			return
 		}
-		m := c.ready[0]
+		j := c.ready[0]
+		c.ready[0] = nil
 		c.ready = c.ready[1:]
-		for len(m.calls.waiting) > 0 && !c.closed {
-			x := m.calls.waiting[0]
-			m.calls.waiting = m.calls.waiting[1:]
+		for len(j.waiting) > 0 && !c.closed {
+			x := j.waiting[0]
+			j.waiting = j.waiting[1:]
 			c.mu.Unlock()
-			if c.post.send(c.s.ctx, x.as) {
-				c.count(true)
-			} else {
-				c.again(m, x)
-			}
+			c.send(j, x, w)
 			c.mu.Lock()
 		}
-		m.calls = callQueue{held: m.calls.held}
+		j.waiting, j.busy = nil, false
 	}
 }
 
-// again plans another try of a callback that was not taken, or gives it up.
-func (c *carrier) again(m *message, x call) {
-	if x.tries >= len(c.s.opts.CallbackRetries) {
-		c.count(false)
-		c.s.log.Warn("sandbox: a callback was given up", "sid", m.SID, "status", string(x.as.Status), "tries", x.tries+1)
-		return
+// send makes one try of a callback, and plans the next if it is worth one.
+func (c *carrier) send(j *journey, x call, w *writer) {
+	if x.tries == 0 {
+		x.begun = c.s.opts.Now()
 	}
-	pause := c.s.opts.CallbackRetries[x.tries]
-	x.tries++
+	v := c.post.post(j.target, w.request(j.target, j.m, x))
+	again := v != taken && c.again(j, &x, v)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.schedule(appointment{at: c.s.opts.Now().Add(pause), m: m, call: &x})
-}
-
-func (c *carrier) count(taken bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if taken {
+	switch {
+	case v == taken:
 		c.done++
-	} else {
+	case !again:
 		c.failed++
+	default:
+		c.schedule(c.s.opts.Now().Add(c.pause(x.tries)), appointment{j: j, call: &x})
 	}
+}
+
+// again says whether a callback that ended so is tried once more. As with Twilio, all tries together have the time of one.
+func (c *carrier) again(j *journey, x *call, v verdict) bool {
+	x.tries++
+	o := j.target.retry
+	if o.repeats(v) && x.tries <= o.retries && len(c.s.opts.CallbackRetries) > 0 &&
+		c.s.opts.Now().Add(c.pause(x.tries)).Sub(x.begun) < c.s.opts.CallbackTimeout {
+		return true
+	}
+	c.s.log.Warn("sandbox: a callback was given up", "sid", j.m.SID, "status", string(x.status), "tries", x.tries)
+	return false
+}
+
+// pause is the time before a further try, of which there were n.
+func (c *carrier) pause(n int) time.Duration {
+	pauses := c.s.opts.CallbackRetries
+	return pauses[min(n, len(pauses))-1]
 }
 
 func (c *carrier) counts() (done, failed int) {
@@ -314,6 +325,6 @@ func (c *carrier) close() {
 	c.closed = true
 	c.more.Broadcast()
 	c.mu.Unlock()
-	c.wg.Wait()
 	c.post.close()
+	c.wg.Wait()
 }

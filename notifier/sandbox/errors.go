@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 )
 
@@ -88,15 +89,37 @@ func refusal(code int, about string) apiError {
 	return e
 }
 
-func writeError(w http.ResponseWriter, e apiError) {
-	if e.Code == 20003 {
-		w.Header().Set("WWW-Authenticate", `Basic realm="Twilio API"`)
-	}
-	writeJSON(w, e.Status, e)
+// reply is an answer of the API as it would be without a fault.
+type reply struct {
+	status int
+	body   []byte // JSON
 }
 
+func errorReply(e apiError) reply {
+	body, err := json.Marshal(e)
+	if err != nil {
+		body = []byte("{}") // cannot be: strings and numbers only
+	}
+	return reply{e.Status, append(body, '\n')}
+}
+
+const jsonType = "application/json;charset=utf-8"
+
+func (t reply) write(w http.ResponseWriter, contentType string) {
+	h := w.Header()
+	h["Content-Type"] = []string{contentType}
+	if t.status == http.StatusUnauthorized {
+		h.Set("WWW-Authenticate", `Basic realm="Twilio API"`)
+	}
+	h["Content-Length"] = []string{strconv.Itoa(len(t.body))}
+	w.WriteHeader(t.status)
+	_, _ = w.Write(t.body) // the client has gone; there is no one to tell
+}
+
+func writeError(w http.ResponseWriter, e apiError) { errorReply(e).write(w, jsonType) }
+
 func writeJSON(w http.ResponseWriter, status int, v any) {
-	w.Header().Set("Content-Type", "application/json;charset=utf-8")
+	w.Header().Set("Content-Type", jsonType)
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(v) // the client has gone; there is no one to tell
 }

@@ -2,8 +2,6 @@ package sandbox
 
 import (
 	"bufio"
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -21,6 +19,7 @@ type journal struct {
 
 	mu     sync.Mutex
 	open   *group // takes lines
+	spare  []byte // memory of a group that is over
 	err    error  // why it takes no more
 	wake   chan struct{}
 	done   chan struct{}
@@ -30,7 +29,7 @@ type journal struct {
 
 // group is what one write and one fsync carry.
 type group struct {
-	lines    bytes.Buffer
+	lines    []byte
 	messages []*message
 	done     chan struct{}
 	err      error
@@ -46,8 +45,8 @@ func newJournal(file *os.File, size int64, fsync bool, commit func([]*message)) 
 
 func newGroup() *group { return &group{done: make(chan struct{})} }
 
-// add puts v, and the message it stands for, into the next group and returns it; prepare runs while the order is held.
-func (j *journal) add(m *message, prepare func() any) (*group, error) {
+// add puts a line, and the message it stands for, into the next group and returns it; line appends it while the order is held.
+func (j *journal) add(m *message, line func(dst []byte) []byte) (*group, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.closed {
@@ -56,11 +55,7 @@ func (j *journal) add(m *message, prepare func() any) (*group, error) {
 	if j.err != nil {
 		return nil, j.err
 	}
-	enc := json.NewEncoder(&j.open.lines)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(prepare()); err != nil {
-		return nil, fmt.Errorf("encode a log line: %w", err)
-	}
+	j.open.lines = line(j.open.lines)
 	if m != nil {
 		j.open.messages = append(j.open.messages, m)
 	}
@@ -82,16 +77,17 @@ func (j *journal) run() {
 func (j *journal) flush() {
 	j.mu.Lock()
 	g := j.open
-	if g.lines.Len() == 0 {
+	if len(g.lines) == 0 {
 		j.mu.Unlock()
 		return
 	}
 	j.open = newGroup()
+	j.open.lines, j.spare = j.spare, nil
 	err := j.err
 	j.mu.Unlock()
 
 	if err == nil {
-		err = j.write(g.lines.Bytes())
+		err = j.write(g.lines)
 	}
 	if err != nil {
 		j.mu.Lock()
@@ -102,7 +98,15 @@ func (j *journal) flush() {
 		j.commit(g.messages)
 	}
 	close(g.done)
+	if cap(g.lines) <= spareLimit {
+		j.mu.Lock()
+		j.spare = g.lines[:0]
+		j.mu.Unlock()
+	}
 }
+
+// spareLimit bounds the memory that a journal keeps for its next lines.
+const spareLimit = 1 << 20
 
 // write makes the lines durable or, when it cannot, takes back what reached the file: a text that was answered with
 // an error must not turn up after a restart.

@@ -73,7 +73,7 @@ func presetRule(id string) (Rule, bool) {
 
 // ruleOf says in words what a rule does: the preset's when it is one, else its fields.
 func ruleOf(st RuleState, t words) ruleView {
-	v := ruleView{Done: st.Count > 0 && st.Fired >= st.Count}
+	v := ruleView{Done: st.Over}
 	plain := st.Rule
 	plain.Count = 0
 	for _, pr := range presets {

@@ -1,8 +1,10 @@
 package sandbox
 
 import (
+	"bytes"
 	"cmp"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -28,6 +31,7 @@ type Options struct {
 	// Data is the folder of the log. Empty keeps everything in memory.
 	Data string
 	// AccountSID and AuthToken open the API and sign the callbacks. Empty: DefaultAccountSID and DefaultAuthToken.
+	// An AccountSID is of letters and digits.
 	AccountSID, AuthToken string
 	// Senders are the numbers that the account owns. Empty: every well-formed number, short code and sender name.
 	Senders []string
@@ -38,10 +42,15 @@ type Options struct {
 	SentAfter, DeliveredAfter [2]time.Duration
 	// CallbackWorkers bounds the callbacks that are under way at once. Default 32.
 	CallbackWorkers int
-	// CallbackTimeout bounds one callback. Default 15 s, as Twilio's.
+	// CallbackTimeout bounds one try of a callback, and all of them together. Default 15 s, as Twilio's.
 	CallbackTimeout time.Duration
-	// CallbackRetries are the pauses before a failed callback is tried again. Default 200 ms, 1 s, 5 s; empty but not nil: never.
+	// CallbackRetries are the pauses before the first, the second … further try of a callback, the last for all that
+	// follow. Whether there is one is for the callback's URL to say; see the package comment. Default 100 ms, 500 ms, 1 s;
+	// empty but not nil: no callback is tried again, whatever its URL says.
 	CallbackRetries []time.Duration
+	// ListLag is how long lists do not show a text; a rule can say otherwise for its texts. Default 0. Reading a text by its
+	// SID never lags unless a rule says so.
+	ListLag time.Duration
 	// Log gets what an operator would want to know. Default: nothing is logged.
 	Log *slog.Logger
 	// Now is the clock. Default time.Now.
@@ -61,6 +70,8 @@ type Server struct {
 	carrier *carrier
 	viols   violations
 	seq     int64 // of the last text; guarded by journal.mu
+	basic   string
+	buffers sync.Pool // of *bytes.Buffer, for requests and answers
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
@@ -72,8 +83,13 @@ type Server struct {
 // what it took, and receivers of callbacks must stand repetitions. Close it.
 func New(opts Options) (*Server, error) {
 	opts = opts.withDefaults()
+	if !alphanumeric(opts.AccountSID) {
+		return nil, errors.New("sandbox: the account SID must be of letters and digits, as Twilio's AC… are")
+	}
 	s := &Server{opts: opts, log: opts.Log, store: newStore(opts.Now)}
-	s.faults.seed = opts.Seed
+	s.basic = "Basic " + base64.StdEncoding.EncodeToString([]byte(opts.AccountSID+":"+opts.AuthToken))
+	s.buffers.New = func() any { return new(bytes.Buffer) }
+	s.faults.seed, s.faults.now = opts.Seed, opts.Now
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	if err := s.open(); err != nil {
 		s.cancel()
@@ -83,10 +99,26 @@ func New(opts Options) (*Server, error) {
 	s.handler = s.routes()
 	for _, m := range s.store.all {
 		if !m.status.final() {
-			s.carrier.take(m)
+			s.carrier.take(m, callbackTarget(m.Callback))
 		}
 	}
 	return s, nil
+}
+
+func alphanumeric(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return (r|0x20 < 'a' || r|0x20 > 'z') && (r < '0' || r > '9') })
+}
+
+// callbackTarget is where callbacks go, nil when nobody wants them.
+func callbackTarget(callback string) *target {
+	if callback == "" {
+		return nil
+	}
+	t, err := parseTarget(callback)
+	if err != nil {
+		return nil // was checked when the text was taken; only a log edited by hand comes here
+	}
+	return &t
 }
 
 func (o Options) withDefaults() Options {
@@ -101,7 +133,7 @@ func (o Options) withDefaults() Options {
 	o.CallbackWorkers = cmp.Or(o.CallbackWorkers, 32)
 	o.CallbackTimeout = cmp.Or(o.CallbackTimeout, 15*time.Second)
 	if o.CallbackRetries == nil {
-		o.CallbackRetries = []time.Duration{200 * time.Millisecond, time.Second, 5 * time.Second}
+		o.CallbackRetries = []time.Duration{100 * time.Millisecond, 500 * time.Millisecond, time.Second}
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -207,21 +239,24 @@ func (s *Server) reloadState(line []byte) error {
 }
 
 func newMessage(e Entry) *message {
-	m := &message{Entry: e, status: Queued, updated: e.At}
-	if e.Service != "" {
-		m.status = Accepted
-	}
-	return m
+	return &message{Entry: e, status: firstStatus(&e), updated: e.At}
 }
 
-// take makes a text part of the network, and returns once that is durable. The text may go on its way only when
-// release is called: its callbacks come after the answer unless a fault wants them before.
-func (s *Server) take(e Entry) (m *message, err error) {
-	m = newMessage(e)
-	g, err := s.journal.add(m, func() any {
+// firstStatus is that of a text which was just taken.
+func firstStatus(e *Entry) Status {
+	if e.Service != "" {
+		return Accepted
+	}
+	return Queued
+}
+
+// take makes a text part of the network, and returns once that is durable. It does not go on its way by that.
+func (s *Server) take(e *Entry) (*message, error) {
+	m := newMessage(*e)
+	g, err := s.journal.add(m, func(dst []byte) []byte {
 		m.Seq = s.seq + 1
 		s.seq = m.Seq
-		return m.Entry
+		return appendEntry(dst, &m.Entry)
 	})
 	if err != nil {
 		return nil, err

@@ -19,7 +19,7 @@ type store struct {
 	phones   map[string]*phone
 	recent   *list.List // of *phone, the one with the newest text first
 	seed     maphash.Seed
-	bodies   map[uint64]int // how often the same words went to the same number
+	bodies   map[uint64]int32 // how often the same words went to the same number
 	counts   map[Status]int
 	doubles  int
 	changed  chan struct{} // closed and renewed at each change
@@ -37,7 +37,7 @@ type phone struct {
 func newStore(now func() time.Time) *store {
 	return &store{
 		now: now, bySID: map[string]*message{}, phones: map[string]*phone{}, recent: list.New(), seed: maphash.MakeSeed(),
-		bodies: map[uint64]int{}, counts: map[Status]int{}, changed: make(chan struct{}),
+		bodies: map[uint64]int32{}, counts: map[Status]int{}, changed: make(chan struct{}),
 	}
 }
 
@@ -49,7 +49,7 @@ func (s *store) add(messages []*message) {
 		s.all = append(s.all, m)
 		s.bySID[m.SID] = m
 		s.counts[m.status]++
-		key := maphash.String(s.seed, m.To+"\x00"+m.Body)
+		key := s.wordsOf(m)
 		if s.bodies[key]++; s.bodies[key] > 1 {
 			s.doubles++
 		}
@@ -66,22 +66,35 @@ func (s *store) add(messages []*message) {
 	s.announce()
 }
 
-// set moves a text to a state and gives it as it is then.
-func (s *store) set(m *message, status Status, code int) Message {
+// wordsOf stands for the words of a text and the number that they went to.
+func (s *store) wordsOf(m *message) uint64 {
+	var h maphash.Hash
+	h.SetSeed(s.seed)
+	_, _ = h.WriteString(m.To)
+	_ = h.WriteByte(0)
+	_, _ = h.WriteString(m.Body)
+	return h.Sum64()
+}
+
+// advance moves texts to their next states, all at the same moment, and says when that is.
+func (s *store) advance(moves []move) time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.now()
-	s.counts[m.status]--
-	m.status, m.code, m.updated = status, code, now
-	s.counts[m.status]++
-	if status == Sent || (m.sentAt.IsZero() && status.final() && status != Failed) {
-		m.sentAt = now
-	}
-	if p := s.phones[m.To]; p != nil {
-		p.rev++
+	for _, mv := range moves {
+		m := mv.m
+		s.counts[m.status]--
+		m.status, m.code, m.updated = mv.status, mv.code, now
+		s.counts[m.status]++
+		if m.status == Sent || (m.sentAt.IsZero() && m.status.final() && m.status != Failed) {
+			m.sentAt = now
+		}
+		if p := s.phones[m.To]; p != nil {
+			p.rev++
+		}
 	}
 	s.announce()
-	return m.snapshot()
+	return now
 }
 
 // announce wakes whoever waits for a change; s.mu is held.
@@ -111,11 +124,17 @@ func (m *message) snapshot() Message {
 	return Message{Entry: m.Entry, Status: m.status, ErrorCode: m.code, SentAt: m.sentAt, UpdatedAt: m.updated}
 }
 
+// hidden says whether a lag still keeps a text from being shown.
+func (m *message) hidden(lag Duration, now time.Time) bool {
+	return lag > 0 && now.Before(m.At.Add(time.Duration(lag)))
+}
+
+// get gives a text, unless reading it by its SID lags.
 func (s *store) get(sid string) (Message, bool) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	m, ok := s.bySID[sid]
-	if !ok {
+	if !ok || m.hidden(m.FetchLag, s.now()) {
 		return Message{}, false
 	}
 	return m.snapshot(), true
@@ -132,7 +151,7 @@ func (f filter) takes(m *message, now time.Time) bool {
 	if f.from != "" && m.From != f.from {
 		return false
 	}
-	if m.ListLag > 0 && now.Before(m.At.Add(time.Duration(m.ListLag))) {
+	if m.hidden(m.ListLag, now) {
 		return false
 	}
 	if f.onDay == "" && f.notAfter == "" && f.since == "" {
