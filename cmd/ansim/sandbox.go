@@ -27,11 +27,11 @@ type network struct {
 
 // startNetwork starts a phone network on a free port of this machine, with its log in dir.
 func startNetwork(dir string, log *slog.Logger) (*network, error) {
-	return listenNetwork(context.Background(), "127.0.0.1:0", dir, log)
+	return listenNetwork(context.Background(), "127.0.0.1:0", sandbox.Options{Data: dir, Log: log})
 }
 
-func listenNetwork(ctx context.Context, addr, dir string, log *slog.Logger) (*network, error) {
-	s, err := sandbox.New(sandbox.Options{Data: dir, Log: log})
+func listenNetwork(ctx context.Context, addr string, o sandbox.Options) (*network, error) {
+	s, err := sandbox.New(o)
 	if err != nil {
 		return nil, fmt.Errorf("start the phone network: %w", err)
 	}
@@ -76,10 +76,20 @@ func (n *network) Close() {
 type sandboxCmd struct {
 	Addr string `default:"127.0.0.1:8081" help:"Where to listen."`
 	Data string `default:"ansim-sandbox" placeholder:"DIR" help:"Folder of its log."`
+
+	ListLag time.Duration `placeholder:"DURATION" help:"How long its list does not show a text that it took, for example 3s."`
+}
+
+// Validate refuses what no network does.
+func (c *sandboxCmd) Validate() error {
+	if c.ListLag < 0 {
+		return errors.New("--list-lag must not be negative")
+	}
+	return nil
 }
 
 func (c *sandboxCmd) Run(e *env) error {
-	n, err := listenNetwork(e.ctx, c.Addr, c.Data, e.log)
+	n, err := listenNetwork(e.ctx, c.Addr, sandbox.Options{Data: c.Data, Log: e.log, ListLag: c.ListLag})
 	if err != nil {
 		return err
 	}

@@ -49,7 +49,8 @@ var refusals = map[int]struct {
 	63038: {429, "Account exceeded the daily messages limit"},
 }
 
-// reasons are the sentences of the codes with which a text ends after it was taken, English and Korean.
+// reasons say in a few words what a code means, English and Korean: those with which a text ends after it was taken, and
+// those of the magic numbers.
 var reasons = map[int][2]string{
 	30001: {"Queue overflow", "대기열이 넘쳤어요"},
 	30002: {"Account suspended", "발신 계정이 정지됐어요"},
@@ -60,6 +61,14 @@ var reasons = map[int][2]string{
 	30007: {"Message filtered", "통신사가 스팸으로 걸렀어요"},
 	30008: {"Unknown error", "통신사가 이유를 알려 주지 않았어요"},
 	30034: {"Message from an unregistered number", "등록되지 않은 발신번호예요"},
+	21211: {"Invalid number", "잘못된 번호예요"},
+	21212: {"Invalid sender", "잘못된 발신번호예요"},
+	21408: {"Region not permitted", "보낼 수 없는 지역이에요"},
+	21606: {"Not our sender", "우리 발신번호가 아니에요"},
+	21610: {"Unsubscribed", "수신을 거부했어요"},
+	21611: {"Sender's queue is full", "발신 대기열이 가득 찼어요"},
+	21612: {"No route", "보낼 길이 없어요"},
+	21614: {"Not a mobile number", "휴대전화 번호가 아니에요"},
 	30036: {"Validity period expired", "유효 시간이 지났어요"},
 }
 

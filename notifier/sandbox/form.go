@@ -12,6 +12,8 @@ import (
 // textForm are the parameters of a request for a text; as with url.Values.Get, of those that come twice the first.
 type textForm struct {
 	to, from, service, body, callback, validity string
+
+	seen uint8 // which came, one bit each
 }
 
 var (
@@ -67,23 +69,24 @@ func parseForm(raw []byte) (f textForm, err error) {
 
 func (f *textForm) keep(name, value string) {
 	var to *string
+	var bit uint8
 	switch name {
 	case "To":
-		to = &f.to
+		to, bit = &f.to, 1
 	case "From":
-		to = &f.from
+		to, bit = &f.from, 1<<1
 	case "MessagingServiceSid":
-		to = &f.service
+		to, bit = &f.service, 1<<2
 	case "Body":
-		to = &f.body
+		to, bit = &f.body, 1<<3
 	case "StatusCallback":
-		to = &f.callback
+		to, bit = &f.callback, 1<<4
 	case "ValidityPeriod":
-		to = &f.validity
+		to, bit = &f.validity, 1<<5
 	default:
 		return
 	}
-	if *to == "" {
-		*to = value
+	if f.seen&bit == 0 {
+		*to, f.seen = value, f.seen|bit
 	}
 }

@@ -73,7 +73,11 @@ type view struct {
 	Hidden  bool // there may be more phones than are shown
 	Rules   []ruleView
 	Presets []presetView
+	Magic   []magicView
 }
+
+// magicView is a magic number: what it does, and what that means.
+type magicView struct{ Number, What, Why string }
 
 type phoneView struct {
 	Key    string
@@ -136,6 +140,28 @@ func (p *pages) view(r *http.Request) view {
 	}
 	for _, pr := range presets {
 		v.Presets = append(v.Presets, presetView{ID: pr.id, Name: t.pick(pr.ko, pr.en), Hint: t.pick(pr.koHint, pr.enHint)})
+	}
+	for _, m := range magicNumbers {
+		v.Magic = append(v.Magic, magicViewOf(m, t))
+	}
+	return v
+}
+
+func magicViewOf(m magicNumber, t words) magicView {
+	v := magicView{Number: localNumber(m.number)}
+	if m.from {
+		v.Number = t.From + " " + v.Number
+	}
+	status, code, _ := parseFinal(m.final) // the table is checked by a test
+	switch {
+	case m.refused != 0:
+		v.What, v.Why = fmt.Sprintf("%d · %d", refusals[m.refused].status, m.refused), reasonOf(m.refused, t.Lang == "ko")
+	case code != 0:
+		v.What, v.Why = fmt.Sprintf("%s · %d", status, code), reasonOf(code, t.Lang == "ko")
+	case status == Sent:
+		v.What, v.Why = string(status), t.ForEver
+	default:
+		v.What = string(status)
 	}
 	return v
 }

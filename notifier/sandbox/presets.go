@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"time"
 )
 
 // preset is a fault that the page has a button for.
@@ -24,6 +25,10 @@ var presets = []preset{
 	{"500", "받고 오류(500)라고 하기", "Take it, but say 500", "문자는 도착하는데 실패했다고 말해요", "The text arrives; the network says it failed", Rule{Answer: Answer500}},
 	{"refuse", "읽지 않고 끊기", "Hang up unread", "문자를 받지 않아요", "Nothing is taken", Rule{Answer: AnswerRefuse}},
 	{"429", "지금은 많아요(429)", "Too many requests (429)", "받지 않고 1초 뒤에 다시 오라고 해요", "Nothing is taken; come back in a second", Rule{Answer: Answer429, RetryAfter: 1}},
+	{"slow", "한 글자씩 대답하기", "Answer one byte at a time", "문자는 도착하는데 대답이 끝나지 않아요", "The text arrives; the answer takes a quarter of an hour", Rule{Answer: AnswerSlow}},
+	{"huge", "10MB로 대답하기", "Answer with 10 MB", "문자는 도착하는데 대답이 너무 커요", "The text arrives; the answer is too long to read", Rule{Answer: AnswerHuge}},
+	{"list", "목록 조회 막기(503)", "No list of texts (503)", "보낸 쪽이 문자를 찾아볼 수 없어요", "The sender cannot look a text up", Rule{On: OnList, Answer: Answer503}},
+	{"lag", "목록에 3초 늦게 보이기", "List three seconds late", "보낸 문자가 목록에 바로 보이지 않아요", "A text is not in the list at once", Rule{ListLag: Duration(3 * time.Second)}},
 	{"silent", "도착 알림 보내지 않기", "No delivery receipts", "문자는 도착하는데 알림이 없어요", "The text arrives; no receipt ever comes", Rule{Callbacks: CallbacksNone}},
 	{"reordered", "알림 순서 뒤집기", "Receipts in reverse", "도착 알림이 접수 알림보다 먼저 와요", "Delivered comes before queued", Rule{Callbacks: CallbacksReordered}},
 	{"off", "전화기 꺼짐(30003)", "Phone is off (30003)", "받았지만 전화기에 닿지 못해요", "Taken, but it never reaches the phone", Rule{Final: "undelivered:30003"}},
@@ -97,6 +102,9 @@ func describe(r Rule) string {
 	if text == "" {
 		text = string(AnswerOK)
 	}
+	if r.place() != OnCreate {
+		text = r.On + " · " + text
+	}
 	if r.Happen != "" {
 		text += " · happen " + r.Happen
 	}
@@ -112,11 +120,22 @@ func describe(r Rule) string {
 	if r.Match.Probability > 0 {
 		text += fmt.Sprintf(" · %.0f%%", r.Match.Probability*100)
 	}
+	if r.For > 0 {
+		text += " · for " + time.Duration(r.For).String()
+	}
 	if r.Callbacks != "" {
 		text += " · callbacks " + r.Callbacks
 	}
 	if r.Final != "" {
 		text += " · " + r.Final
+	}
+	for _, lag := range []struct {
+		name string
+		d    Duration
+	}{{"final after", r.FinalAfter}, {"list lag", r.ListLag}, {"fetch lag", r.FetchLag}} {
+		if lag.d > 0 {
+			text += " · " + lag.name + " " + time.Duration(lag.d).String()
+		}
 	}
 	return text
 }

@@ -9,7 +9,7 @@ type words struct {
 	Empty, EmptyHint, NoMatch, Older, Hidden     string
 	Faults, FaultsHint, Count, One, Ten, Endless string
 	Active, Clear, Fired, FiredOf, Same          string
-	Violation, Magic, MagicHint                  string
+	Violation, Magic, MagicHint, From, ForEver   string
 }
 
 func (t words) pick(ko, en string) string {
@@ -31,7 +31,7 @@ var korean = words{
 	Count: "몇 통에", One: "다음 1통", Ten: "다음 10통", Endless: "멈출 때까지",
 	Active: "지금 켜진 고장", Clear: "모두 끄기", Fired: "%d번", FiredOf: "%d / %d번", Same: "같은 문자가 두 번",
 	Violation: "보내면 안 되는 Idempotency-Key가 요청에 있었어요.", Magic: "마법 번호",
-	MagicHint: "이 번호들은 늘 정해진 대로 끝나요.",
+	MagicHint: "이 번호들은 늘 정해진 대로 끝나요.", From: "발신", ForEver: "도착 알림이 오지 않아요",
 }
 
 var english = words{
@@ -46,5 +46,5 @@ var english = words{
 	Count: "For how many", One: "the next 1", Ten: "the next 10", Endless: "until stopped",
 	Active: "Faults that are on", Clear: "Turn all off", Fired: "%d times", FiredOf: "%d of %d", Same: "same text twice",
 	Violation: "Requests carried an Idempotency-Key, which must never be sent.", Magic: "Magic numbers",
-	MagicHint: "These numbers always end the same way.",
+	MagicHint: "These numbers always end the same way.", From: "from", ForEver: "Delivered never comes",
 }
