@@ -13,6 +13,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	twilioclient "github.com/twilio/twilio-go/client"
+
+	"ansim/notifier"
 )
 
 const public = "https://ansim.example"
@@ -207,7 +209,7 @@ func TestCallbackReceives(t *testing.T) {
 		if w.Code != c.status {
 			t.Errorf("%v: %d, want %d", c.answer, w.Code, c.status)
 		}
-		if diff := cmp.Diff(Receipt{Token: token, SID: goodSID, Status: "failed", ErrorCode: 30008}, got); diff != "" {
+		if diff := cmp.Diff(Receipt{Token: token, SID: goodSID, Status: "failed", ErrorCode: 30008, Disposition: notifier.Later}, got); diff != "" {
 			t.Error(diff)
 		}
 	}

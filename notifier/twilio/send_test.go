@@ -33,6 +33,11 @@ var (
 	rejected = func(status, code int, d notifier.Disposition) notifier.Outcome {
 		return notifier.Outcome{Class: notifier.Rejected, Disposition: d, HTTPStatus: status, Code: code, Detail: "rejected"}
 	}
+	unlisted = func(status, code int, d notifier.Disposition) notifier.Outcome {
+		o := rejected(status, code, d)
+		o.Unlisted = true
+		return o
+	}
 	throttled = func(after time.Duration) notifier.Outcome {
 		return notifier.Outcome{Class: notifier.NotSent, HTTPStatus: 429, Throttled: true, RetryAfter: after, Detail: "throttled"}
 	}
@@ -78,9 +83,9 @@ func TestOutcomes(t *testing.T) {
 		"400 of a full queue":        {twilioError(400, 21611), rejected(400, 21611, notifier.Later)},
 		"401":                        {twilioError(401, 20003), rejected(401, 20003, notifier.Configuration)},
 		"404":                        {twilioError(404, 20404), rejected(404, 20404, notifier.Configuration)},
-		"400 with an unknown code":   {twilioError(400, 21999), rejected(400, 21999, notifier.Permanent)},
-		"401 with an unknown code":   {twilioError(401, 29999), rejected(401, 29999, notifier.Configuration)},
-		"409 with an unknown code":   {twilioError(409, 29999), rejected(409, 29999, notifier.Later)},
+		"400 with an unknown code":   {twilioError(400, 21999), unlisted(400, 21999, notifier.Permanent)},
+		"401 with an unknown code":   {twilioError(401, 29999), unlisted(401, 29999, notifier.Configuration)},
+		"409 with an unknown code":   {twilioError(409, 29999), unlisted(409, 29999, notifier.Later)},
 		"400 without a code":         {http1(400, "", `{"message": "bad"}`), unknown(400, "no-code")},
 		"400 with a foreign code":    {http1(400, "", `{"code": 400}`), unknown(400, "no-code")},
 		"400 with a code in letters": {http1(400, "", `{"code": "E21211"}`), unknown(400, "no-code")},

@@ -35,7 +35,7 @@ type network struct {
 	requests [][]byte // as received
 }
 
-func listen(t *testing.T, script func(n *network, c net.Conn, r *bufio.Reader)) *network {
+func listen(t testing.TB, script func(n *network, c net.Conn, r *bufio.Reader)) *network {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -238,7 +238,7 @@ func TestIdempotencyKeysNeverLeave(t *testing.T) {
 	}
 }
 
-func short(t *testing.T, d time.Duration) context.Context {
+func short(t testing.TB, d time.Duration) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), d)
 	t.Cleanup(cancel)
 	return ctx
