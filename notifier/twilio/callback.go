@@ -4,11 +4,13 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/sha1" //nolint:gosec // Twilio's signature is HMAC-SHA1
+	"crypto/subtle"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"mime"
 	"net/http"
 	"net/url"
@@ -46,13 +48,20 @@ type CallbackOptions struct {
 	Log *slog.Logger
 }
 
+// overrides is what the URL of our callbacks asks of Twilio, as a fragment, which is not sent to us: to try again up to three
+// times when it could not connect or got no answer (ct, rt), and when we answered 5xx. All tries end within 15 s, so they
+// bridge a restart, not an outage. Without it Twilio tries once again, and only after failing to connect.
+// Source: https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides, which excludes Conversations and
+// Frontline alone.
+const overrides = "#rc=3&rp=ct,rt,5xx"
+
 // maxForm is how long a callback's body may be; Twilio's are below 1 kB.
 const maxForm = 64 << 10
 
 type callback struct {
 	account string
 	secrets []string
-	bases   []string // the public URL's variants, see signedURLs
+	urls    func(path string) []string // under which Twilio may have signed, see signedURLs
 	receive func(context.Context, Receipt) error
 	log     *slog.Logger
 }
@@ -61,8 +70,8 @@ type callback struct {
 // callback of ours, 403 to a signature that fits neither auth token, 404 to an unknown attempt, and 503 when the receipt
 // could not be stored.
 //
-// Twilio tries a callback again only when it could not connect, unless the URL asks for more (its "connection overrides"), so
-// after a 503 the receipt is usually gone; asking for the text's status is what fills the gap.
+// After a 503 Twilio tries again for some seconds, because the URL asks for it (see overrides); after a longer outage the
+// receipt is gone, and asking for the text's status is what fills the gap.
 func NewCallback(o CallbackOptions) (http.Handler, error) {
 	if !accountForm.MatchString(o.AccountSID) {
 		return nil, fmt.Errorf("%w: TWILIO_ACCOUNT_SID must be AC and 32 hexadecimal digits", ErrSettings)
@@ -81,13 +90,14 @@ func NewCallback(o CallbackOptions) (http.Handler, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	return &callback{
-		account: o.AccountSID, secrets: slices.Clone(o.Tokens), bases: signedURLs(public), receive: o.Receive, log: o.Log,
+		account: o.AccountSID, secrets: slices.Clone(o.Tokens), urls: signedURLs(public), receive: o.Receive, log: o.Log,
 	}, nil
 }
 
-// signedURLs is the public URL as Twilio may have signed it: it is inconsistent about a port that the scheme implies, and
-// its own libraries try both.
-func signedURLs(u *url.URL) []string {
+// signedURLs gives the URLs under which Twilio may have signed a callback to a path: it is inconsistent about a port that the
+// scheme implies, and its own libraries try both. The fragment takes no part in its signature; a stand-in that signs what it
+// was given is believed, too, for it needs the auth token just as well.
+func signedURLs(u *url.URL) func(path string) []string {
 	implied := map[string]string{"https": "443", "http": "80"}[u.Scheme]
 	bases := []string{u.String()}
 	other := *u
@@ -99,7 +109,13 @@ func signedURLs(u *url.URL) []string {
 		other.Host = strings.TrimSuffix(u.Host, ":"+implied)
 		bases = append(bases, other.String())
 	}
-	return bases
+	return func(path string) []string {
+		var urls []string
+		for _, base := range bases {
+			urls = append(urls, base+path, base+path+overrides)
+		}
+		return urls
+	}
 }
 
 // refusal is an answer that is not 204.
@@ -175,32 +191,36 @@ func (c *callback) read(w http.ResponseWriter, r *http.Request) (Receipt, error)
 }
 
 // signed says whether the signature is one of ours over the configured public URL: what the request says of its host is not
-// asked. Every combination is computed, in constant time.
+// asked. Every combination is computed, and compared in constant time.
 func (c *callback) signed(path string, form map[string]string, given string) bool {
-	fits := 0
+	fits, fields := 0, signedFields(form)
 	for _, secret := range c.secrets {
-		for _, base := range c.bases {
-			if hmac.Equal([]byte(Sign(secret, base+path, form)), []byte(given)) {
-				fits++
-			}
+		for _, url := range c.urls(path) {
+			fits |= subtle.ConstantTimeCompare([]byte(signature(secret, url, fields)), []byte(given))
 		}
 	}
-	return fits > 0
+	return fits == 1
 }
 
 // Sign is Twilio's signature of a callback: base64 of HMAC-SHA1, by the auth token, over the URL followed by each key and
 // value in the order of the keys. Source: https://www.twilio.com/docs/usage/security#validating-requests
 func Sign(authToken, url string, form map[string]string) string {
-	keys := make([]string, 0, len(form))
-	for k := range form {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
+	return signature(authToken, url, signedFields(form))
+}
+
+func signature(authToken, url, fields string) string {
 	mac := hmac.New(sha1.New, []byte(authToken))
 	_, _ = io.WriteString(mac, url)
-	for _, k := range keys {
-		_, _ = io.WriteString(mac, k)
-		_, _ = io.WriteString(mac, form[k])
-	}
+	_, _ = io.WriteString(mac, fields)
 	return base64.StdEncoding.EncodeToString(mac.Sum(nil))
+}
+
+// signedFields is the part of the signed bytes that is made of the form.
+func signedFields(form map[string]string) string {
+	var b strings.Builder
+	for _, k := range slices.Sorted(maps.Keys(form)) {
+		b.WriteString(k)
+		b.WriteString(form[k])
+	}
+	return b.String()
 }

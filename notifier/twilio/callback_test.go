@@ -277,7 +277,7 @@ func FuzzStatusForm(f *testing.F) {
 			return
 		}
 		v, _ := url.ParseQuery(body)
-		if !sidForm.MatchString(r.SID) || r.Token != "" || r.ErrorCode < 0 || r.ErrorCode > 999_999 ||
+		if !isTextSID(r.SID) || r.Token != "" || r.ErrorCode < 0 || r.ErrorCode > 999_999 ||
 			len(v["MessageStatus"]) != 1 || v.Get("MessageStatus") != r.Status || v.Get("AccountSid") != account ||
 			bytes.ContainsRune([]byte(r.Status), ' ') {
 			t.Errorf("%q: %+v", body, r)

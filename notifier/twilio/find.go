@@ -15,139 +15,134 @@ import (
 	"ansim/schema/personal"
 )
 
-// ErrNotListed is what Find's errors wrap: the list could not be read to its end, so nothing is known.
-var ErrNotListed = errors.New("the provider's list could not be read")
+var (
+	// ErrNotListed is what Find's errors wrap: the list was not read to its end.
+	ErrNotListed = errors.New("the provider's list could not be read")
+	// ErrNotFetched is what Fetch's errors wrap, besides notifier.ErrNoSuchText: nothing is known of the text.
+	ErrNotFetched = errors.New("the provider's text could not be read")
+)
 
+// What Find reads at most: 1,000 texts.
 const (
 	pageSize = 50
 	maxPages = 20
 )
 
 // Find implements notifier.Provider. It lists by To alone: the one date filter, DateSent, hides texts that are still queued.
-// Errors wrap ErrNotListed and carry a word and a status, never the URL, which has the number in it.
+// Errors wrap ErrNotListed and carry a word and a status, never the URL, which has the number in it. Beside an error it
+// returns the texts of the pages that were whole.
 func (p *Provider) Find(ctx context.Context, to personal.Phone, since time.Time) ([]notifier.Sighting, error) {
 	var found []notifier.Sighting
-	token, number := "", ""
-	for page := 1; ; page++ {
-		list, err := p.page(ctx, to, token, number)
+	seen := map[string]bool{} // pages shift while texts arrive, so one may be on two of them
+	place := url.Values{}
+	for n := 1; ; n++ {
+		texts, next, err := p.page(ctx, to, place)
 		if err != nil {
-			return found, err
+			return newestFirst(found), err
 		}
-		older := 0
-		for _, m := range list.Messages {
-			s, err := sighting(m)
-			if err != nil {
-				return found, err
-			}
+		older, before := 0, len(seen)
+		for _, s := range texts {
 			if s.Created.Before(since) {
 				older++
-				continue
+			} else if !seen[s.SID] {
+				found = append(found, s)
 			}
-			found = append(found, s)
+			seen[s.SID] = true
 		}
+		switch {
 		// A whole page of older ones, since the order is promised by day of sending rather than by creation.
-		if list.NextPageUri == nil || *list.NextPageUri == "" || older == len(list.Messages) {
-			break
+		case next == "", len(texts) > 0 && older == len(texts):
+			return newestFirst(found), nil
+		case len(seen) == before:
+			return newestFirst(found), fmt.Errorf("%w: it does not advance", ErrNotListed)
+		case n == maxPages:
+			return newestFirst(found), fmt.Errorf("%w: more than %d pages", ErrNotListed, maxPages)
 		}
-		if page == maxPages {
-			return found, fmt.Errorf("%w: more than %d pages", ErrNotListed, maxPages)
-		}
-		if token, number, err = p.next(*list.NextPageUri); err != nil {
-			return found, err
+		if place, err = p.place(next); err != nil {
+			return newestFirst(found), err
 		}
 	}
-	slices.SortStableFunc(found, func(a, b notifier.Sighting) int { return b.Created.Compare(a.Created) })
-	return found, nil
 }
 
-// Fetch implements notifier.Provider. Its errors are built like Find's.
-func (p *Provider) Fetch(ctx context.Context, sid string) (s notifier.Sighting, err error) {
-	rec := p.recorder(ctx)
-	defer func() {
-		if recover() != nil {
-			s, err = notifier.Sighting{}, fmt.Errorf("%w: panic", ErrNotListed)
-		}
-	}()
-	message, err := p.service(rec).FetchMessage(sid, new(api.FetchMessageParams))
+func newestFirst(found []notifier.Sighting) []notifier.Sighting {
+	slices.SortStableFunc(found, func(a, b notifier.Sighting) int { return b.Created.Compare(a.Created) })
+	return found
+}
+
+// page asks for one page of the list.
+func (p *Provider) page(ctx context.Context, to personal.Phone, place url.Values) (texts []notifier.Sighting, next string, err error) {
+	rec := p.recorder(ctx, maxList)
+	params := new(api.ListMessageParams).SetTo(to.Reveal()).SetPageSize(pageSize)
+	err = rec.ask(ErrNotListed, func(s *api.ApiService) { _, _ = s.PageMessage(params, place.Get("PageToken"), place.Get("Page")) })
+	if err != nil {
+		return nil, "", err
+	}
+	if texts, next, err = parsePage(rec.body, to.Reveal()); err != nil {
+		return nil, "", fmt.Errorf("%w: unreadable", ErrNotListed) // the parser's words may be the answer's
+	}
+	return texts, next, nil
+}
+
+// place takes the place of the next page out of its URI. The request is then built anew, on our own base URL and for our own
+// number: nothing of the answer is followed.
+func (p *Provider) place(uri string) (url.Values, error) {
+	u, err := url.Parse(uri)
+	if err != nil || u.Path != "/2010-04-01/Accounts/"+p.account+"/Messages.json" {
+		return nil, fmt.Errorf("%w: foreign next page", ErrNotListed)
+	}
+	q := u.Query()
+	if q.Get("PageToken") == "" && q.Get("Page") == "" {
+		return nil, fmt.Errorf("%w: no next page", ErrNotListed)
+	}
+	return q, nil
+}
+
+// Fetch implements notifier.Provider. Its errors are built like Find's, and wrap ErrNotFetched or notifier.ErrNoSuchText.
+func (p *Provider) Fetch(ctx context.Context, sid string) (notifier.Sighting, error) {
+	if !isTextSID(sid) { // it becomes a part of the path
+		return notifier.Sighting{}, fmt.Errorf("%w: malformed SID", ErrNotFetched)
+	}
+	rec := p.recorder(ctx, maxText)
+	err := rec.ask(ErrNotFetched, func(s *api.ApiService) { _, _ = s.FetchMessage(sid, nil) })
 	if rec.status == http.StatusNotFound && rec.bodyErr == nil {
-		if _, code, _ := parseAnswer(rec.body); code == codeNotFound {
-			return s, notifier.ErrNoSuchText
+		// A 404 of something on the way says nothing.
+		if a, _ := parseAnswer(rec.body); a.Code.value == codeNotFound {
+			return notifier.Sighting{}, notifier.ErrNoSuchText
 		}
 	}
-	if err := rec.readable(err, message != nil); err != nil {
-		return s, err
+	if err != nil {
+		return notifier.Sighting{}, err
 	}
-	if s, err = sighting(*message); err == nil && s.SID != sid {
-		return notifier.Sighting{}, fmt.Errorf("%w: another text", ErrNotListed)
+	text, err := parseText(rec.body)
+	switch {
+	case err != nil:
+		return notifier.Sighting{}, fmt.Errorf("%w: unreadable", ErrNotFetched)
+	case text.SID != sid:
+		return notifier.Sighting{}, fmt.Errorf("%w: another text", ErrNotFetched)
 	}
-	return s, err
+	return text, nil
 }
 
 // codeNotFound is Twilio's for a resource that it does not have. https://www.twilio.com/docs/api/errors/20404
 const codeNotFound = 20404
 
-// readable says why what was asked for is not known: there is no answer, none to the end, none that says 200, or none that
-// the library could read.
-func (r *record) readable(err error, there bool) error {
-	switch {
-	case r.status == 0:
-		return fmt.Errorf("%w: %s", ErrNotListed, word(r.err))
-	case r.bodyErr != nil:
-		return fmt.Errorf("%w: %s, status %d", ErrNotListed, word(r.bodyErr), r.status)
-	case r.status != http.StatusOK:
-		return fmt.Errorf("%w: status %d", ErrNotListed, r.status)
-	case err != nil || !there:
-		return fmt.Errorf("%w: unreadable", ErrNotListed)
-	}
-	return nil
-}
-
-func (p *Provider) page(ctx context.Context, to personal.Phone, token, number string) (list *api.ListMessageResponse, err error) {
-	rec := p.recorder(ctx)
+// ask makes one request through the library, and says, wrapped in kind, why there is no whole answer of 200 to it.
+func (r *recorder) ask(kind error, call func(*api.ApiService)) (err error) {
 	defer func() {
-		if recover() != nil {
-			list, err = nil, fmt.Errorf("%w: panic", ErrNotListed)
+		if recover() != nil { // the value may hold anything
+			err = fmt.Errorf("%w: panic", kind)
 		}
 	}()
-	params := new(api.ListMessageParams).SetTo(to.Reveal()).SetPageSize(pageSize)
-	list, err = p.service(rec).PageMessage(params, token, number)
-	// An object without a list is no empty list.
-	if err := rec.readable(err, list != nil && list.Messages != nil); err != nil {
-		return nil, err
+	call(r.service())
+	switch {
+	case r.status == 0 && r.err == nil:
+		return fmt.Errorf("%w: not-written", kind) // the library gave up before we were asked
+	case r.status == 0:
+		return fmt.Errorf("%w: %s", kind, word(r.err))
+	case r.bodyErr != nil:
+		return fmt.Errorf("%w: %s, status %d", kind, word(r.bodyErr), r.status)
+	case r.status != http.StatusOK:
+		return fmt.Errorf("%w: status %d", kind, r.status)
 	}
-	return list, nil
-}
-
-// next takes the place of the next page out of its URI. The request is then built anew, on our own base URL and for our own
-// number: nothing of the answer is followed.
-func (p *Provider) next(uri string) (token, number string, err error) {
-	u, err := url.Parse(uri)
-	if err != nil || u.Path != "/2010-04-01/Accounts/"+p.account+"/Messages.json" {
-		return "", "", fmt.Errorf("%w: foreign next page", ErrNotListed)
-	}
-	q := u.Query()
-	token, number = q.Get("PageToken"), q.Get("Page")
-	if token == "" && number == "" {
-		return "", "", fmt.Errorf("%w: no next page", ErrNotListed)
-	}
-	return token, number, nil
-}
-
-func sighting(m api.ApiV2010Message) (notifier.Sighting, error) {
-	text := func(s *string) string {
-		if s == nil {
-			return ""
-		}
-		return *s
-	}
-	created, err := time.Parse(time.RFC1123Z, text(m.DateCreated))
-	if err != nil || !sidForm.MatchString(text(m.Sid)) {
-		return notifier.Sighting{}, fmt.Errorf("%w: unreadable entry", ErrNotListed)
-	}
-	s := notifier.Sighting{SID: *m.Sid, Body: text(m.Body), Status: text(m.Status), Created: created.UTC()}
-	if m.ErrorCode != nil {
-		s.ErrorCode = *m.ErrorCode
-		s.Disposition = ending(s.ErrorCode)
-	}
-	return s, nil
+	return nil
 }

@@ -2,13 +2,11 @@ package twilio
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
 
-	twilioclient "github.com/twilio/twilio-go/client"
 	api "github.com/twilio/twilio-go/rest/api/v2010"
 
 	"ansim/notifier"
@@ -23,10 +21,10 @@ const (
 // Send implements notifier.Provider. It sends one POST at most. The outcome is that of the evidence, whatever the library
 // makes of it; a panic inside the library without such evidence is Unknown.
 func (p *Provider) Send(ctx context.Context, t notifier.Text) (out notifier.Outcome) {
-	rec := p.recorder(ctx)
+	rec := p.recorder(ctx, maxText)
 	defer func() {
 		panicked := recover() != nil
-		out = classify(&rec.record, time.Now())
+		out = classify(&rec.record, p.account, t.To.Reveal(), time.Now())
 		if panicked && out.HTTPStatus == 0 {
 			out = notifier.Outcome{Class: notifier.Unknown, Detail: "panic"}
 		}
@@ -38,60 +36,20 @@ func (p *Provider) Send(ctx context.Context, t notifier.Text) (out notifier.Outc
 	params := new(api.CreateMessageParams).
 		SetTo(t.To.Reveal()).
 		SetBody(t.Body).
-		SetStatusCallback(p.callback + t.Token).
+		SetStatusCallback(p.callback + t.Token + overrides).
 		SetValidityPeriod(int(min(max(t.Valid, minValid), maxValid) / time.Second))
 	if strings.HasPrefix(p.from, "MG") {
 		params.SetMessagingServiceSid(p.from)
 	} else {
 		params.SetFrom(p.from)
 	}
-	// What the library returns is less than what rec has seen.
-	_, _ = p.service(rec).CreateMessage(params)
+	_, _ = rec.service().CreateMessage(params) // what it showed is in rec
 	return notifier.Outcome{}
 }
 
-func (p *Provider) recorder(ctx context.Context) *recorder {
-	return &recorder{ctx: ctx, base: p.base, next: p.transport}
-}
-
-// service is twilio-go for one call. The handler is made by hand, because its constructor reads the environment.
-func (p *Provider) service(rec *recorder) *api.ApiService {
-	c := &twilioclient.Client{
-		Credentials: twilioclient.NewCredentials(p.account, p.secret),
-		HTTPClient: &http.Client{
-			Transport:     rec,
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		},
-	}
-	c.SetAccountSid(p.account)
-	return api.NewApiService(&twilioclient.RequestHandler{Client: c})
-}
-
-// answer is what we read of Twilio's JSON: a message's SID, or an error's code.
-type answer struct {
-	SID  string      `json:"sid"`
-	Code json.Number `json:"code"`
-}
-
-// parseAnswer reads a whole answer; ok is false when it is not JSON of the expected form. code is 0 unless it is a number
-// of the size that Twilio's have.
-func parseAnswer(body []byte) (sid string, code int, ok bool) {
-	var a answer
-	if json.Unmarshal(body, &a) != nil {
-		return "", 0, false
-	}
-	if sidForm.MatchString(a.SID) {
-		sid = a.SID
-	}
-	// json.Number takes a quoted number, too, which Twilio does not send.
-	if n, err := strconv.Atoi(a.Code.String()); err == nil && n >= 10_000 && n <= 999_999 {
-		code = n
-	}
-	return sid, code, true
-}
-
-// classify says what a record proves; see the package comment.
-func classify(r *record, now time.Time) notifier.Outcome {
+// classify says what the record of a text to this number proves; see the package comment. The type that an answer claims to be
+// of is not asked: its bytes prove it.
+func classify(r *record, account, to string, now time.Time) notifier.Outcome {
 	out := notifier.Outcome{Class: notifier.Unknown, HTTPStatus: r.status}
 	if r.status == 0 {
 		if !r.written {
@@ -102,10 +60,11 @@ func classify(r *record, now time.Time) notifier.Outcome {
 		}
 		return out
 	}
-	sid, code, readable := "", 0, false
+	var a answer
+	readable := false
 	if r.bodyErr == nil {
-		sid, code, readable = parseAnswer(r.body)
-		out.Code = code
+		a, readable = parseAnswer(r.body)
+		out.Code = int(a.Code.value)
 	}
 	switch {
 	case r.status == http.StatusTooManyRequests:
@@ -115,10 +74,10 @@ func classify(r *record, now time.Time) notifier.Outcome {
 		out.Detail = word(r.bodyErr)
 	case r.status >= 500:
 		out.Detail = "server-error"
-	case r.status >= 400 && code != 0:
+	case r.status >= 400 && out.Code != 0:
 		out.Class, out.Detail = notifier.Rejected, "rejected"
-		out.Disposition = disposition(r.status, code)
-		_, listed := codes[code]
+		out.Disposition = disposition(r.status, out.Code)
+		_, listed := codes[out.Code]
 		out.Unlisted = !listed
 	case r.status >= 400:
 		out.Detail = "no-code"
@@ -126,12 +85,15 @@ func classify(r *record, now time.Time) notifier.Outcome {
 		out.Detail = "redirect"
 	case !readable:
 		out.Detail = "unreadable"
-	case sid == "":
+	case !isTextSID(a.SID.value):
 		out.Detail = "no-sid"
-	case r.status == http.StatusCreated:
-		out.Class, out.SID, out.Code = notifier.Accepted, sid, 0
-	default:
+	case r.status != http.StatusCreated:
 		out.Detail = "not-created" // no 2xx but 201 is promised to mean it
+	case a.of(account, to):
+		out.Class, out.SID, out.Code = notifier.Accepted, a.SID.value, 0
+	default:
+		// It proves that a text was taken, but not that it was ours: something on the way gave us somebody's answer.
+		out.Detail = "another-text"
 	}
 	return out
 }

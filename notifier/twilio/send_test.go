@@ -285,14 +285,16 @@ func TestGate(t *testing.T) {
 func TestLibraryPanic(t *testing.T) {
 	t.Parallel()
 	p := provider(t, "http://127.0.0.1:1")
-	p.transport = nil // any use of it panics
+	p.next = nil // any use of it panics
 	if got := p.Send(t.Context(), aText()); got.Class != notifier.Unknown || got.Detail != "panic" {
 		t.Errorf("%+v", got)
 	}
 	if _, err := p.Find(t.Context(), canary, time.Time{}); !errors.Is(err, ErrNotListed) {
 		t.Errorf("%v", err)
 	}
-	p.transport = newTransport()
+	if _, err := p.Fetch(t.Context(), goodSID); !errors.Is(err, ErrNotFetched) {
+		t.Errorf("%v", err)
+	}
 }
 
 func TestRetryAfter(t *testing.T) {
@@ -328,9 +330,9 @@ func FuzzAnswer(f *testing.F) {
 		f.Add(400, []byte(s))
 	}
 	f.Fuzz(func(t *testing.T, status int, body []byte) {
-		o := classify(&record{written: true, status: status, header: http.Header{}, body: body}, time.Time{})
+		o := classify(&record{written: true, status: status, header: http.Header{}, body: body}, account, canary, time.Time{})
 		switch {
-		case o.Class == notifier.Accepted && (status != 201 || !sidForm.MatchString(o.SID)),
+		case o.Class == notifier.Accepted && (status != 201 || !isTextSID(o.SID)),
 			o.Class == notifier.Rejected && (status < 400 || status > 499 || o.Code == 0 || o.Disposition == ""),
 			o.Class == notifier.NotSent && status != 429 && status != 0,
 			o.Class != notifier.Accepted && o.SID != "", o.Class == "":

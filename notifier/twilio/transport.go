@@ -1,7 +1,6 @@
 package twilio
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -9,20 +8,12 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptrace"
-	"net/url"
 	"sync/atomic"
 	"syscall"
 	"time"
 )
 
-// maxAnswer is how much of an answer's body is read. Twilio's are below 2 kB, its lists of 50 below 60 kB.
-const maxAnswer = 1 << 20
-
-var (
-	errSealed   = errors.New("the request was given up before it was written")
-	errRepeated = errors.New("the library tried to send the request twice")
-)
+var errSealed = errors.New("the request was given up before it was written")
 
 // gate knows whether any byte of one request reached its connection. It moves once, from idle either to written, by the
 // connection's first write, or to sealed, by the recorder when the request is over; a sealed gate lets nothing be written
@@ -102,70 +93,23 @@ func ungated(c net.Conn) *conn {
 	}
 }
 
-// record is what one request showed.
-type record struct {
-	written bool
-	status  int // 0: no answer
-	header  http.Header
-	body    []byte
-	bodyErr error // the body could not be read to its end
-	err     error // why there is no answer
-}
-
-var errTooLarge = errors.New("answer too large")
-
-// recorder is the http.RoundTripper of one call: it carries the call's context under twilio-go, which has none, points
-// the request at our base URL, and keeps what was seen.
-type recorder struct {
-	ctx  context.Context
-	base *url.URL
-	next http.RoundTripper
-	used bool
-	record
-}
-
-// RoundTrip implements http.RoundTripper. The answer that it returns holds the bytes that it has read.
-func (r *recorder) RoundTrip(req *http.Request) (*http.Response, error) {
-	if r.used {
-		if req.Body != nil {
-			_ = req.Body.Close()
-		}
-		return nil, errRepeated
+// newTransport makes the connections' owner. HTTP/1.1 alone: one request at a time on a connection makes the question
+// whether it was written answerable. Requests are bounded by their contexts.
+func newTransport() *http.Transport {
+	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 15 * time.Second}
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	return &http.Transport{
+		Proxy:                  http.ProxyFromEnvironment,
+		DialContext:            gated(dialer.DialContext),
+		Protocols:              protocols,
+		MaxIdleConns:           256,
+		MaxIdleConnsPerHost:    256,
+		IdleConnTimeout:        50 * time.Second, // shorter than a load balancer's usual 60 s, so that we close first
+		TLSHandshakeTimeout:    10 * time.Second,
+		MaxResponseHeaderBytes: 64 << 10,
+		DisableCompression:     true,
 	}
-	r.used = true
-	g := &gate{ctx: r.ctx}
-	foreign := false // a connection without a gate: nothing can be proved
-	out := req.Clone(httptrace.WithClientTrace(r.ctx, &httptrace.ClientTrace{
-		GotConn: func(info httptrace.GotConnInfo) {
-			if c := ungated(info.Conn); c != nil {
-				c.gate.Store(g)
-			} else {
-				foreign = true
-			}
-		},
-	}))
-	out.URL.Scheme, out.URL.Host, out.Host = r.base.Scheme, r.base.Host, ""
-	out.URL.Path, out.URL.RawPath = r.base.Path+req.URL.Path, ""
-	// Without GetBody, Go's transport cannot send a request again whose reused connection died; with one of these headers
-	// it would take it for harmless.
-	out.GetBody = nil
-	out.Header.Del("Idempotency-Key")
-	out.Header.Del("X-Idempotency-Key")
-
-	resp, err := r.next.RoundTrip(out)
-	r.written = g.seal() || foreign
-	if err != nil {
-		r.err = err
-		return nil, err
-	}
-	defer func() { _ = resp.Body.Close() }()
-	r.status, r.header = resp.StatusCode, resp.Header
-	r.body, r.bodyErr = io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
-	if len(r.body) > maxAnswer {
-		r.body, r.bodyErr = nil, errTooLarge
-	}
-	resp.Body = io.NopCloser(bytes.NewReader(r.body))
-	return resp, nil
 }
 
 // word names err in one word that holds nothing of its text: a *url.Error has the URL in it, and a list's URL the number.
@@ -185,6 +129,8 @@ func word(err error) string {
 		return ""
 	case errors.Is(err, errTooLarge):
 		return "too-large"
+	case errors.Is(err, errSwitched):
+		return "switched"
 	case errors.Is(err, errSealed):
 		return "late"
 	case errors.Is(err, context.Canceled):

@@ -1,14 +1,14 @@
 // Package twilio is the notifier's Provider for Twilio's Messages API, and the endpoint for its status callbacks.
 //
-// Requests are formed by twilio-go, but what they showed is taken from our own transport beneath it: twilio-go has no
-// context, drops the HTTP status, and puts the URL, which for a list holds the number, into its errors. Each call gets a
-// recorder of its own that carries the call's context, gates the connection it was given, and keeps the status, the headers
-// and at most 1 MiB of the body. The class of an outcome follows from that record alone:
+// Requests are formed by twilio-go, but sent and read by our own client beneath it: twilio-go has no context, drops the HTTP
+// status, and puts the URL, which for a list holds the number, into its errors. Each call gets a recorder of its own that
+// carries the call's context, gates the connection it was given, and keeps the status, the headers and a bounded body. The
+// class of an outcome follows from that record alone:
 //
 //	nothing written (DNS, dial, TLS, refused)         not sent
 //	429, any body                                     not sent, throttled
 //	4xx with a Twilio code in JSON                    rejected, by the table in codes.go
-//	201 with a SID                                    accepted
+//	201 with a SID, for our account and this number   accepted
 //	everything else that was written                  unknown
 //
 // "Nothing written" is proved, not guessed: the connection refuses to write once the record has been closed without a byte
@@ -17,15 +17,16 @@
 package twilio
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/url"
 	"regexp"
 	"strings"
-	"time"
+
+	twilioclient "github.com/twilio/twilio-go/client"
 
 	"ansim/notifier"
 )
@@ -58,21 +59,22 @@ type Options struct {
 
 var (
 	accountForm = regexp.MustCompile(`^AC[0-9a-fA-F]{32}$`)
-	secretForm  = regexp.MustCompile(`^[0-9A-Za-z]+$`) // twilio-go takes no other
+	secretForm  = regexp.MustCompile(`^[0-9A-Za-z]+$`) // Twilio's are hexadecimal; twilio-go takes no other
 	numberForm  = regexp.MustCompile(`^\+[1-9][0-9]{4,14}$`)
 	serviceForm = regexp.MustCompile(`^MG[0-9a-fA-F]{32}$`)
-	sidForm     = regexp.MustCompile(`^(SM|MM)[0-9a-f]{32}$`)
 	tokenForm   = regexp.MustCompile(`^[0-9a-f]{32}$`)
 )
 
 // Provider sends texts through one Twilio account. It is safe for concurrent use.
 type Provider struct {
-	account, secret string
-	from            string // a number, or a service's SID
-	base            *url.URL
-	callback        string // without the token
-	transport       *http.Transport
-	log             *slog.Logger
+	account   string
+	from      string // a number, or a service's SID
+	base      *url.URL
+	callback  string      // without the token
+	header    http.Header // of every request, with the secret in it; nobody writes to it
+	transport *http.Transport
+	next      http.RoundTripper // the transport, unless a test puts itself between
+	log       *slog.Logger
 }
 
 var _ notifier.Provider = (*Provider)(nil)
@@ -114,9 +116,13 @@ func New(o Options) (*Provider, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	transport := newTransport()
 	return &Provider{
-		account: o.AccountSID, secret: o.AuthToken, from: o.From, base: base,
-		callback: public.String() + StatusPath, transport: newTransport(), log: o.Log,
+		account: o.AccountSID, from: o.From, base: base, callback: public.String() + StatusPath, header: http.Header{
+			"Authorization": {"Basic " + base64.StdEncoding.EncodeToString([]byte(o.AccountSID+":"+o.AuthToken))},
+			"Content-Type":  {"application/x-www-form-urlencoded"},
+			"User-Agent":    {"ansim twilio-go/" + twilioclient.LibraryVersion},
+		}, transport: transport, next: transport, log: o.Log,
 	}, nil
 }
 
@@ -140,23 +146,4 @@ func outside(raw string) (*url.URL, error) {
 func isTwilio(u *url.URL) bool {
 	h := strings.ToLower(u.Hostname())
 	return h == "twilio.com" || strings.HasSuffix(h, ".twilio.com")
-}
-
-// newTransport makes the connections' owner. HTTP/1.1 alone: one request at a time on a connection makes the question
-// whether it was written answerable. Requests are bounded by their contexts.
-func newTransport() *http.Transport {
-	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 15 * time.Second}
-	protocols := new(http.Protocols)
-	protocols.SetHTTP1(true)
-	return &http.Transport{
-		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            gated(dialer.DialContext),
-		Protocols:              protocols,
-		MaxIdleConns:           256,
-		MaxIdleConnsPerHost:    256,
-		IdleConnTimeout:        50 * time.Second, // shorter than a load balancer's usual 60 s, so that we close first
-		TLSHandshakeTimeout:    10 * time.Second,
-		MaxResponseHeaderBytes: 64 << 10,
-		DisableCompression:     true,
-	}
 }

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -192,7 +193,7 @@ func TestRequestForm(t *testing.T) {
 	form := func(valid, sender string) string {
 		return "Body=%5B%EB%B0%B1%EC%8B%A0%EC%98%88%EC%95%BD%5D+%EC%B9%B4%EB%82%98%EB%A6%AC%EC%95%84%EB%8B%98+%EC%98%88%EC%95%BD" +
 			"%EC%99%84%EB%A3%8C%0A7%2F26%28%EC%9B%94%2910%3A30+%EA%B0%95%EB%82%A8%EA%B5%AC%EB%B3%B4%EA%B1%B4%EC%86%8C%0A%EB%B2%88%ED%98%B8+K7Q29-3TX4M" +
-			strings.ReplaceAll(sender, "STATUS", "&StatusCallback=http%3A%2F%2Fansim.test%2Fv1%2Fproviders%2Ftwilio%2Fstatus%2F"+token+"&To=%2B821055501234&ValidityPeriod="+valid)
+			strings.ReplaceAll(sender, "STATUS", "&StatusCallback=http%3A%2F%2Fansim.test%2Fv1%2Fproviders%2Ftwilio%2Fstatus%2F"+token+"%23rc%3D3%26rp%3Dct%2Crt%2C5xx&To=%2B821055501234&ValidityPeriod="+valid)
 	}
 	service := "&MessagingServiceSid=MG0123456789abcdef0123456789abcdef"
 	for i, want := range []struct{ path, body string }{
@@ -213,28 +214,34 @@ func TestRequestForm(t *testing.T) {
 	}
 }
 
-func TestIdempotencyKeysNeverLeave(t *testing.T) {
+// TestLibraryCannotMisbehave: no header of the library's leaves, no second request, none to another host.
+func TestLibraryCannotMisbehave(t *testing.T) {
 	t.Parallel()
 	n := listen(t, func(n *network, c net.Conn, r *bufio.Reader) {
-		n.read(r)
-		_, _ = io.WriteString(c, created)
+		for n.read(r) {
+			_, _ = io.WriteString(c, created)
+		}
 	})
 	p := provider(t, n.url())
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://api.twilio.com/x", strings.NewReader("a=b"))
-	if err != nil {
-		t.Fatal(err)
+	rec := p.recorder(t.Context(), maxText)
+	headers := map[string]any{"Idempotency-Key": "1", "X-Idempotency-Key": "1", "X-Other": "1"}
+	for range 2 {
+		if _, err := rec.SendRequest(http.MethodPost, DefaultBaseURL+"/x", url.Values{"a": {"b"}}, headers); err == nil {
+			t.Error("the library got an answer")
+		}
 	}
-	req.Header.Set("Idempotency-Key", "1")
-	req.Header.Set("X-Idempotency-Key", "1")
-	rec := p.recorder(t.Context())
-	if _, err := rec.RoundTrip(req); err != nil {
-		t.Fatal(err)
+	if n.count() != 1 || rec.status != 201 {
+		t.Fatalf("%d requests, %d", n.count(), rec.status)
 	}
-	if strings.Contains(strings.ToLower(string(n.requests[0])), "idempotency") {
-		t.Errorf("%s", n.requests[0])
+	if head := strings.ToLower(string(n.requests[0])); strings.Contains(head, "idempotency") || strings.Contains(head, "x-other") {
+		t.Errorf("%s", head)
 	}
-	if _, err := rec.RoundTrip(req); !errors.Is(err, errRepeated) || n.count() != 1 {
-		t.Errorf("a second request of one call: %v", err)
+	rec = p.recorder(t.Context(), maxText)
+	if _, err := rec.SendRequest(http.MethodPost, "https://elsewhere.example/x", nil, nil); !errors.Is(err, errElsewhere) || n.count() != 1 {
+		t.Errorf("%v, %d requests", err, n.count())
+	}
+	if out := classify(&rec.record, account, canary, time.Now()); out.Class != notifier.NotSent {
+		t.Errorf("%+v", out)
 	}
 }
 
