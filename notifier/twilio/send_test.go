@@ -310,19 +310,6 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
-func TestCodes(t *testing.T) {
-	t.Parallel()
-	for n := range codes {
-		c, ok := Explain(n)
-		if !ok || c.Number != n || c.Ko == "" || c.En == "" || c.Disposition == "" || !strings.HasSuffix(c.Source(), fmt.Sprint(n)) {
-			t.Errorf("%d: %+v", n, c)
-		}
-	}
-	if _, ok := Explain(1); ok {
-		t.Error("1 is explained")
-	}
-}
-
 // FuzzAnswer: no answer of 201 is taken without a SID of the right form, no refusal without a code.
 func FuzzAnswer(f *testing.F) {
 	for _, s := range []string{`{"sid": "` + goodSID + `"}`, `{"code": 21211}`, `{"code": "21211"}`, `{`, `[]`, `null`, `{"sid":1}`} {
