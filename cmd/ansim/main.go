@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -47,6 +48,9 @@ type env struct {
 var errSilent = errors.New("failed")
 
 func main() {
+	// Nothing of ours writes there, but Go's HTTP client does: what a server said out of turn, word by word, and the provider's
+	// answers have phone numbers in them.
+	log.SetOutput(io.Discard)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -33,7 +34,9 @@ const (
 type network struct {
 	net.Listener
 	mu       sync.Mutex
-	requests [][]byte // as received
+	requests [][]byte       // as received
+	opened   atomic.Int32   // connections so far
+	conns    sync.WaitGroup // those that are open: a script's end closes its own
 }
 
 func listen(t testing.TB, script func(n *network, c net.Conn, r *bufio.Reader)) *network {
@@ -50,14 +53,30 @@ func listen(t testing.TB, script func(n *network, c net.Conn, r *bufio.Reader)) 
 			if err != nil {
 				return
 			}
-			wg.Go(func() {
+			n.opened.Add(1)
+			n.conns.Go(func() {
 				defer func() { _ = c.Close() }()
 				script(n, c, bufio.NewReader(c))
 			})
 		}
 	})
-	t.Cleanup(func() { _ = l.Close(); wg.Wait() })
+	t.Cleanup(func() { _ = l.Close(); wg.Wait(); n.conns.Wait() })
 	return n
+}
+
+// allClosed closes the provider's idle connections, and fails the test when the other side still has an open one after that:
+// then a connection has leaked.
+func (n *network) allClosed(t *testing.T, p *Provider) {
+	t.Helper()
+	p.Close()
+	_ = n.Close() // nothing is opened any more, so that waiting is allowed
+	ended := make(chan struct{})
+	go func() { n.conns.Wait(); close(ended) }()
+	select {
+	case <-ended:
+	case <-short(t, 20*time.Second).Done():
+		t.Error("a connection leaked")
+	}
 }
 
 // read takes one request off r; false when the connection ended before it was whole.
