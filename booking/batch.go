@@ -35,10 +35,12 @@ type batch struct {
 	programmes map[string]*programme
 	slots      map[string]*slotState
 	active     map[person]*row // confirmed reservations, as they are after the requests decided so far
-	targets    map[string]*row // of cancellations, by reservation id
+	targets    map[string]*row // of cancellations and resends, by reservation id, as they were before they were locked
+	asked      askedAgain      // of resends
 
 	inserted  []*row
 	cancelled []*row
+	resends   []resendRow
 	events    []event.Event
 }
 
@@ -115,9 +117,12 @@ func (b *batch) run(ctx context.Context) error {
 		if b.decided[i] {
 			continue
 		}
-		if req.book != nil {
+		switch {
+		case req.book != nil:
 			b.answers[i].outcome, err = b.book(req)
-		} else {
+		case req.resend != nil:
+			b.answers[i].outcome, err = b.resend(req)
+		default:
 			b.answers[i].outcome, err = b.cancel(req)
 		}
 		if err != nil {
@@ -138,8 +143,9 @@ func (b *batch) lock(ctx context.Context) error {
 		case b.decided[i]:
 		case req.book != nil:
 			slotIDs[req.book.SlotID] = true
-		case b.targets[req.cancelID] != nil:
-			slotIDs[b.targets[req.cancelID].SlotID] = true
+		case req.resend != nil: // changes nothing of its slot
+		case b.targets[req.targetID] != nil:
+			slotIDs[b.targets[req.targetID].SlotID] = true
 		}
 	}
 	var err error
@@ -150,7 +156,7 @@ func (b *batch) lock(ctx context.Context) error {
 	for _, s := range b.slots {
 		programmeIDs[s.ProgrammeID] = true
 	}
-	people := map[person]bool{}
+	people, again := map[person]bool{}, map[string]bool{}
 	for i, req := range b.reqs {
 		switch {
 		case b.decided[i]:
@@ -158,11 +164,19 @@ func (b *batch) lock(ctx context.Context) error {
 			if s := b.slots[req.book.SlotID]; s != nil {
 				people[person{s.ProgrammeID, string(req.identity)}] = true
 			}
-		case b.targets[req.cancelID] != nil:
-			people[b.targets[req.cancelID].person()] = true
+		case b.targets[req.targetID] == nil:
+		case req.resend == nil:
+			people[b.targets[req.targetID].person()] = true
+		case b.targets[req.targetID].KeyID == req.call.Client.KeyID: // another client's is not for this one to lock
+			again[req.targetID] = true
+			programmeIDs[b.targets[req.targetID].ProgrammeID] = true
 		}
 	}
-	if b.active, err = lockActive(ctx, b.tx, people); err != nil {
+	var locked map[string]*row
+	if b.active, locked, err = lockReservations(ctx, b.tx, people, again); err != nil {
+		return err
+	}
+	if b.asked, err = askAgain(ctx, b.tx, b.s.opts.Look, locked, b.now); err != nil {
 		return err
 	}
 	b.programmes, err = loadProgrammes(ctx, b.tx, programmeIDs, b.zones)
@@ -213,7 +227,7 @@ func (b *batch) book(req *request) (outcome, error) {
 
 // cancel decides a cancellation. The target was read before it was locked: what counts is whether it is active now.
 func (b *batch) cancel(req *request) (outcome, error) {
-	target := b.targets[req.cancelID]
+	target := b.targets[req.targetID]
 	if target == nil || target.KeyID != req.call.Client.KeyID {
 		return refuse(&Refusal{Kind: ErrNotFound, ServerTime: b.now})
 	}
@@ -243,6 +257,21 @@ func (b *batch) cancel(req *request) (outcome, error) {
 	return outcome{reply: Reply{Reservation: r.reservation(b.zones)}}, nil
 }
 
+// resend decides a resend.
+func (b *batch) resend(req *request) (outcome, error) {
+	id, err := uuid.NewV7()
+	if err != nil {
+		return outcome{}, fmt.Errorf("make an event id: %w", err)
+	}
+	e, r := b.asked.decide(req.targetID, id.String(), req.resend, b.zones)
+	if r != nil {
+		return refuse(r)
+	}
+	e.event.Traceparent = traceparent(req.call.Traceparent)
+	b.resends, b.events = append(b.resends, e.row), append(b.events, e.event)
+	return outcome{reply: Reply{Reservation: b.asked.of[req.targetID].row.reservation(b.zones), Resent: &e.resent}}, nil
+}
+
 func refuse(r *Refusal) (outcome, error) { return outcome{refusal: r}, nil }
 
 // tell notes the event of a change.
@@ -251,13 +280,17 @@ func (b *batch) tell(t event.Type, r *row, req *request) error {
 	if err != nil {
 		return fmt.Errorf("make an event id: %w", err)
 	}
-	to := []event.Recipient{event.Resident}
-	if r.BookerPhone != nil {
-		to = append(to, event.Booker)
-	}
 	b.events = append(b.events, event.Event{ID: id.String(), Type: t, ReservationID: r.ID, Version: r.Version,
-		Recipients: to, Time: b.now, Traceparent: traceparent(req.call.Traceparent)})
+		Recipients: r.recipients(), Time: b.now, Traceparent: traceparent(req.call.Traceparent)})
 	return nil
+}
+
+// recipients are everybody whom r knows.
+func (r *row) recipients() []event.Recipient {
+	if r.BookerPhone == nil {
+		return []event.Recipient{event.Resident}
+	}
+	return []event.Recipient{event.Resident, event.Booker}
 }
 
 // traceparent is s when it has the form of a W3C trace context, else "": it comes from outside and is stored and sent on.
@@ -288,6 +321,9 @@ func (b *batch) write(ctx context.Context) error {
 		return err
 	}
 	if err := moveTaken(ctx, b.tx, b.slots); err != nil {
+		return err
+	}
+	if err := insertResends(ctx, b.tx, b.resends); err != nil {
 		return err
 	}
 	var keys []*keyRow

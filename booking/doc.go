@@ -9,7 +9,8 @@
 //	stored idempotency keys ▸ answer what was answered before
 //	lock slots, by id       ▸ lock the people's reservations, by identity hash ▸ read the clock, the programmes
 //	decide in Go, in order of arrival: repeat of the same? ▸ window ▸ rule ▸ already booked? ▸ place left?
-//	cancel ▸ insert ▸ raise `taken` by what was inserted ▸ idempotency rows, by key ▸ outbox
+//	texts asked for again?  ▸ read the earlier resends and, through [TextLook], how the texts stand
+//	cancel ▸ insert ▸ raise `taken` by what was inserted ▸ resends ▸ idempotency rows, by key ▸ outbox
 //
 // Rows are locked in this one order in every process. Nothing is counted first and inserted later: a reservation is there
 // when the unique index took it, and a place when the slot's CHECK allowed it. When another process was faster, the whole
@@ -19,11 +20,19 @@
 // makes the second of two processes wait for the first one's commit, and the second then decides again, finds the row,
 // and replays it. So a key costs one insert and no "running" row exists that a crash could leave behind.
 //
+// # Texts once more
+//
+// A resend ([Service.Resend], and [Resend] for the command line and redrives) is one more event of a reservation's present
+// version, with a number of its own from 1: its texts are others than the first, so sending them breaks no promise. It is
+// refused within [ResendCoolDown], while the last text is on its way, while it is not known whether that one was sent (unless
+// the second copy is risked on purpose), and from the appointment on.
+//
 // # What is stored for a replay
 //
 // Of an answer only what the request itself does not say: ids, version, state, times. Names and numbers of a booking are in
 // the request that is repeated (its fingerprint is the same), those of a cancelled reservation in its row, which no longer
-// changes. So no second copy of a person's data is kept with the keys, and a replay still has every byte of the first answer.
+// changes. So no second copy of a person's data is kept with the keys, and a replay still has every byte of the first answer;
+// but for that to a resend, which shows the names that the reservation has by then, should they have been corrected.
 //
 // # Who may see what
 //

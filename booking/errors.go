@@ -2,6 +2,7 @@ package booking
 
 import (
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -17,6 +18,12 @@ var (
 	ErrAlreadyBooked   = errors.New("this person has an active reservation in the programme")
 	ErrNotChangeable   = errors.New("the reservation can no longer be changed")
 	ErrVersionMismatch = errors.New("the reservation has another version")
+	// ErrAppointmentPast is ErrNotChangeable with its cause: a text would come too late.
+	ErrAppointmentPast = fmt.Errorf("%w: its time has come", ErrNotChangeable)
+	ErrCoolDown        = errors.New("the text was asked for a moment ago")
+	ErrTextPending     = errors.New("the text is still on its way to the provider")
+	ErrOutcomeUnknown  = errors.New("whether the last text was sent is being looked up")
+	ErrNoBooker        = errors.New("nobody booked for this resident, so there is no booker to text")
 	ErrKeyReused       = errors.New("the idempotency key was used for another request")
 	ErrKeyInProgress   = errors.New("a request with this idempotency key is under way")
 	ErrOverloaded      = errors.New("too many requests are waiting")
@@ -45,17 +52,19 @@ type Window struct {
 }
 
 // Refusal is the answer "no" of the booking transaction, with what the data say about it. Its times are in the programme's
-// zone. A refusal other than ErrNotOpenYet is final: the same idempotency key gets it again, with Replayed set.
+// zone. A final one is given again to the same idempotency key, with Replayed set. ErrNotOpenYet is not final, nor are the
+// refusals with a RetryAfter: the same request may pass later.
 type Refusal struct {
 	Kind         error // one of the sentinels
 	ProgrammeID  string
 	Rule         string    // the rule that decided, "" when the programme's own window did
 	OpensAt      time.Time // of that window; zero when no window is concerned
 	ClosesAt     time.Time
-	ServerTime   time.Time // by which it was decided
-	NextWindow   *Window   // the next window that admits this person
-	Alternatives []Slot    // for ErrSlotFull: up to 3 at the same site near that time, then up to 3 elsewhere
-	Version      int       // for ErrVersionMismatch: the version that the reservation has
+	ServerTime   time.Time     // by which it was decided
+	NextWindow   *Window       // the next window that admits this person
+	Alternatives []Slot        // for ErrSlotFull: up to 3 at the same site near that time, then up to 3 elsewhere
+	Version      int           // for ErrVersionMismatch: the version that the reservation has
+	RetryAfter   time.Duration // for ErrCoolDown, ErrTextPending, ErrOutcomeUnknown: asking earlier is in vain
 	Replayed     bool
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"ansim/schema/event"
 	"ansim/schema/personal"
 	"ansim/schema/sqldb"
 )
@@ -22,7 +23,8 @@ type outcome struct {
 }
 
 // finals are the refusals that are stored and so given again to the same key, with their names in what is stored and the
-// status that the API answers. ErrNotOpenYet is none of them: the same request may pass later.
+// status that the API answers. Missing are those that pass with time, such as ErrNotOpenYet, and ErrNoBooker, which the API
+// answers as what it is: a request that is wrong in itself.
 var finals = []struct {
 	kind   error
 	name   string
@@ -34,6 +36,7 @@ var finals = []struct {
 	{ErrSlotFull, "slot-full", 409},
 	{ErrAlreadyBooked, "already-booked", 409},
 	{ErrNotChangeable, "not-changeable", 409},
+	{ErrAppointmentPast, "appointment-past", 409}, // after the one that it wraps: the last that matches counts
 	{ErrVersionMismatch, "version-mismatch", 412},
 }
 
@@ -56,6 +59,15 @@ type storedReply struct {
 	Created   time.Time `json:"created_at"`
 	Updated   time.Time `json:"updated_at"`
 	New       bool      `json:"new"`
+
+	Resent *storedResent `json:"resent,omitempty"`
+}
+
+type storedResent struct {
+	EventID       string            `json:"event_id"`
+	Number        int               `json:"number"`
+	Recipients    []event.Recipient `json:"recipients"`
+	ResidentState string            `json:"resident_state"`
 }
 
 type storedRefusal struct {
@@ -161,12 +173,18 @@ func remember(req *request, o outcome, p *programme, now time.Time) (*keyRow, er
 	if o.refusal == nil {
 		v := &o.reply.Reservation
 		k.ReservationID, k.status = &v.ID, 200
-		if o.reply.Created {
+		switch {
+		case o.reply.Created:
 			k.status = 201
+		case o.reply.Resent != nil:
+			k.status = 202
 		}
 		body.Reply = &storedReply{Code: v.Code, Version: v.Version, Status: v.Status, Programme: v.ProgrammeID,
 			Slot: v.Slot.ID, Site: v.Slot.SiteID, StartsAt: v.Slot.StartsAt, Zone: v.TimeZone, Reference: v.Reference,
 			Created: v.CreatedAt, Updated: v.UpdatedAt, New: o.reply.Created}
+		if t := o.reply.Resent; t != nil {
+			body.Reply.Resent = &storedResent{t.EventID, t.Number, t.Recipients, t.ResidentState}
+		}
 	} else {
 		f := o.refusal
 		for _, final := range finals {
@@ -193,7 +211,7 @@ func remember(req *request, o outcome, p *programme, now time.Time) (*keyRow, er
 	return k, nil
 }
 
-// replay answers req as k says it was answered before. For a cancellation target is the reservation's row.
+// replay answers req as k says it was answered before. For a cancellation or a resend target is the reservation's row.
 func (k *keyRow) replay(req *request, target *row, z zones) answer {
 	if subtle.ConstantTimeCompare(k.Fingerprint, req.call.Fingerprint[:]) != 1 {
 		return answer{err: ErrKeyReused}
@@ -215,7 +233,12 @@ func (k *keyRow) replay(req *request, target *row, z zones) answer {
 			v.Name, v.BirthDate, v.Phone = personal.Name(target.Name), target.BirthDate, personal.Phone(target.Phone)
 			v.Language, v.Booker = target.Language, target.booker()
 		}
-		return answer{outcome: outcome{reply: Reply{Reservation: v, Created: r.New, Replayed: true}}}
+		reply := Reply{Reservation: v, Created: r.New, Replayed: true}
+		if t := r.Resent; t != nil {
+			reply.Resent = &Resent{EventID: t.EventID, Number: t.Number, Version: r.Version, Recipients: t.Recipients,
+				ResidentState: t.ResidentState}
+		}
+		return answer{outcome: outcome{reply: reply}}
 	case body.Refusal != nil:
 		r := body.Refusal
 		loc := z.location(r.Zone)

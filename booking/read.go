@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"ansim/schema/event"
 	"ansim/schema/personal"
 	"ansim/schema/sqldb"
 )
@@ -41,6 +42,8 @@ type row struct {
 	SiteID      string     `db:"site_id"`
 	StartsAt    sqldb.Time `db:"starts_at"`
 	TimeZone    string     `db:"time_zone"`
+	ToResident  int        `db:"to_resident"` // newest resend; see Resends
+	ToBooker    int        `db:"to_booker"`
 }
 
 func (r *row) reservation(z zones) Reservation {
@@ -50,6 +53,7 @@ func (r *row) reservation(z zones) Reservation {
 		Slot: Slot{ID: r.SlotID, SiteID: r.SiteID, StartsAt: r.StartsAt.In(loc)},
 		Name: personal.Name(r.Name), BirthDate: r.BirthDate, Phone: personal.Phone(r.Phone), Language: r.Language,
 		CreatedAt: r.Created.In(loc), UpdatedAt: r.Updated.In(loc), TimeZone: r.TimeZone,
+		Resends: Resends{Resident: r.ToResident, Booker: r.ToBooker},
 	}
 	v.Booker = r.booker()
 	if r.Reference != nil {
@@ -63,6 +67,13 @@ func (r *row) booker() *Person {
 		return nil
 	}
 	return &Person{Name: personal.Name(*r.BookerName), Phone: personal.Phone(*r.BookerPhone)}
+}
+
+// resendColumns follow reservationColumns where a reservation is read to be shown.
+var resendColumns = ", " + newestResend(event.Resident) + " AS to_resident, " + newestResend(event.Booker) + " AS to_booker"
+
+func newestResend(to event.Recipient) string {
+	return "COALESCE((SELECT " + sentTo(to) + " FROM resend x WHERE x.reservation_id = r.id AND x.version = r.version), 0)"
 }
 
 // zones keeps the zones of one piece of work: LoadLocation reads a file each time.
@@ -91,7 +102,7 @@ func (s *Service) Get(ctx context.Context, client Client, id string) (Reservatio
 	}
 	var r row
 	err := s.db.Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
-		return tx.Get(ctx, &r, "SELECT "+reservationColumns+reservationTables+"WHERE r.id = ? AND r.api_key_id = ?",
+		return tx.Get(ctx, &r, "SELECT "+reservationColumns+resendColumns+reservationTables+"WHERE r.id = ? AND r.api_key_id = ?",
 			id, client.KeyID)
 	})
 	if errors.Is(err, sql.ErrNoRows) {
@@ -101,6 +112,25 @@ func (s *Service) Get(ctx context.Context, client Client, id string) (Reservatio
 		return Reservation{}, fmt.Errorf("read a reservation: %w", err)
 	}
 	return r.reservation(zones{}), nil
+}
+
+// FindByCode returns the id of the reservation with that code, in any form that ParseCode takes, whichever client's it is: for
+// staff and the command line. ErrNotFound when there is none; a code that cannot be one is a *ValidationProblem.
+func FindByCode(ctx context.Context, db *sqldb.DB, code string) (id string, err error) {
+	parsed, err := ParseCode(code)
+	if err != nil {
+		return "", err
+	}
+	err = db.Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+		return tx.Get(ctx, &id, "SELECT id FROM reservation WHERE code = ?", parsed)
+	})
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", ErrNotFound
+	}
+	if err != nil {
+		return "", fmt.Errorf("find a reservation: %w", err)
+	}
+	return id, nil
 }
 
 // searchLimit is the most that Search returns: the newest.
@@ -127,7 +157,7 @@ func (s *Service) Search(ctx context.Context, client Client, code, reference str
 	var rows []row
 	err := s.db.Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
 		rows = nil
-		return tx.Select(ctx, &rows, "SELECT "+reservationColumns+reservationTables+"WHERE "+where+
+		return tx.Select(ctx, &rows, "SELECT "+reservationColumns+resendColumns+reservationTables+"WHERE "+where+
 			" ORDER BY r.created_at DESC, r.id DESC LIMIT ?", append(args, searchLimit)...)
 	})
 	if err != nil {

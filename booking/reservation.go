@@ -42,7 +42,12 @@ type Reservation struct {
 	CreatedAt   time.Time
 	UpdatedAt   time.Time
 	TimeZone    string // IANA name, the programme's
+	Resends     Resends
 }
+
+// Resends are the numbers of the newest resends of a reservation's present version to each person, 0 for none. Get and
+// Search read them; elsewhere they are 0.
+type Resends struct{ Resident, Booker int }
 
 // Client is the holder of an API key.
 type Client struct {
@@ -75,6 +80,7 @@ type BookRequest struct {
 // Reply is the answer "yes".
 type Reply struct {
 	Reservation Reservation
-	Created     bool // a new reservation; false also for the repeat that found the one which exists
-	Replayed    bool // the answer of an earlier request with the same idempotency key
+	Created     bool    // a new reservation; false also for the repeat that found the one which exists
+	Replayed    bool    // the answer of an earlier request with the same idempotency key
+	Resent      *Resent // of Resend
 }

@@ -18,6 +18,9 @@ type Options struct {
 	MaxBatch  int          // most requests in one transaction; default 256
 	Queue     int          // most requests waiting, beyond them ErrOverloaded; default 4096
 	Committed func()       // called after each commit that appended to the outbox, to wake the relay; may be nil
+	// Look reads how the texts of reservations stand. With nil they all count as on their way, and a resend is refused
+	// unless it is asked for on the risk of a second copy.
+	Look TextLook
 
 	began func() // tests: a batch has been taken up
 }
@@ -30,7 +33,7 @@ const (
 	batchTime = 25 * time.Second
 )
 
-// Service books and cancels. All its writes go through one writer.
+// Service books, cancels, and asks for texts again. All its writes go through one writer.
 type Service struct {
 	db     *sqldb.DB
 	ids    *Identities
@@ -48,9 +51,10 @@ type flight struct{ keyID, route, key string }
 // request is one call on its way through the writer.
 type request struct {
 	call     Call
-	book     *BookRequest // nil: a cancellation
+	book     *BookRequest // of a booking
 	identity []byte       // hash, of a booking
-	cancelID string
+	resend   *ResendOrder // of a resend; with neither it is a cancellation
+	targetID string       // of a cancellation or a resend; "" is no reservation's
 	ifMatch  int
 	landed   func() // frees the key for those who wait
 }
@@ -99,14 +103,30 @@ func (s *Service) Book(ctx context.Context, call Call, req BookRequest) (Reply, 
 // Cancel frees the place of a reservation of the client's. ifMatch is the version that it must have, 0 for any. It may be
 // cancelled until its slot begins. Errors are as those of Book.
 func (s *Service) Cancel(ctx context.Context, call Call, reservationID string, ifMatch int) (Reply, error) {
-	id, _ := parseID(reservationID) // what is no id is found nowhere
-	// Which reservation, and which version of it, stands in the path and a header: they belong to what a key must repeat.
+	return s.do(ctx, aimed(&request{call: call, ifMatch: ifMatch}, reservationID))
+}
+
+// Resend asks for the texts of a reservation of the client's again; see ResendOrder. Who asks is the client, and the
+// cool-down is always kept. Errors are as those of Book; ErrCoolDown, ErrTextPending, ErrOutcomeUnknown and ErrNoBooker are
+// refusals that are not remembered, so the same key may pass later.
+func (s *Service) Resend(ctx context.Context, call Call, order ResendOrder) (Reply, error) {
+	order.By, order.NoCoolDown = "api-key:"+call.Client.KeyID, false
+	if err := order.normalize(); err != nil {
+		return Reply{}, err
+	}
+	return s.do(ctx, aimed(&request{call: call, resend: &order}, order.ReservationID))
+}
+
+// aimed makes req one about a reservation. Which one, and which version of it, stands in the path and a header: they belong
+// to what a key must repeat.
+func aimed(req *request, reservationID string) *request {
+	req.targetID, _ = parseID(reservationID) // what is no id is found nowhere
 	h := sha256.New()
-	h.Write(call.Fingerprint[:])
-	h.Write([]byte(id))
-	_ = binary.Write(h, binary.BigEndian, int64(ifMatch))
-	h.Sum(call.Fingerprint[:0])
-	return s.do(ctx, &request{call: call, cancelID: id, ifMatch: ifMatch})
+	h.Write(req.call.Fingerprint[:])
+	h.Write([]byte(req.targetID))
+	_ = binary.Write(h, binary.BigEndian, int64(req.ifMatch))
+	h.Sum(req.call.Fingerprint[:0])
+	return req
 }
 
 func (s *Service) do(ctx context.Context, req *request) (Reply, error) {

@@ -47,14 +47,14 @@ func newRow(req *request, slot *slotState, p *programme, now time.Time) (*row, e
 	return r, nil
 }
 
-// loadTargets reads, unlocked, the reservations that cancellations name or, when replayed, were about.
+// loadTargets reads, unlocked, the reservations that cancellations and resends name or, when replayed, were about.
 func (b *batch) loadTargets(ctx context.Context, stored map[flight]*keyRow) error {
 	b.targets = map[string]*row{}
 	wanted := sqldb.NewRows("wanted", sqldb.Column{Name: "id", Type: sqldb.UUID})
 	for _, req := range b.reqs {
-		if req.book == nil && req.cancelID != "" {
-			wanted.Add(req.cancelID)
-			if k := stored[req.flight()]; k != nil && k.ReservationID != nil && *k.ReservationID != req.cancelID {
+		if req.book == nil && req.targetID != "" {
+			wanted.Add(req.targetID)
+			if k := stored[req.flight()]; k != nil && k.ReservationID != nil && *k.ReservationID != req.targetID {
 				wanted.Add(*k.ReservationID)
 			}
 		}
@@ -66,7 +66,7 @@ func (b *batch) loadTargets(ctx context.Context, stored map[flight]*keyRow) erro
 	var rows []*row
 	if err := b.tx.Select(ctx, &rows, "WITH "+with+" SELECT "+ownColumns+" FROM reservation r WHERE r.id IN (SELECT id FROM wanted)",
 		b.tx.Unplanned(args...)...); err != nil {
-		return fmt.Errorf("read reservations to cancel: %w", err)
+		return fmt.Errorf("read the reservations that requests name: %w", err)
 	}
 	for _, r := range rows {
 		b.targets[r.ID] = r
@@ -99,13 +99,52 @@ func lockSlots(ctx context.Context, tx *sqldb.Tx, ids map[string]bool) (map[stri
 	return found, nil
 }
 
-// lockActive locks the people's confirmed reservations in the order of their identity hashes. Most people of a batch have
-// none, so they are looked up first, by a subquery for each: that is an index lookup in any plan, while a join with the
-// batch is now and then planned as a scan of the whole table, which grows with every booking.
-func lockActive(ctx context.Context, tx *sqldb.Tx, people map[person]bool) (map[person]*row, error) {
-	found := make(map[person]*row, len(people))
+// lockReservations locks the people's confirmed reservations, and those of the ids again whatever their state, all in one
+// order: that of identity hashes, and of ids where one person has several. It returns the confirmed ones by person, and
+// those of again by id. A row that is in both is one row.
+//
+// Most people of a batch have no reservation, so they are looked up first, by a subquery for each: that is an index lookup in
+// any plan, while a join with the batch is now and then planned as a scan of the whole table, which grows with every booking.
+func lockReservations(ctx context.Context, tx *sqldb.Tx, people map[person]bool, again map[string]bool) (
+	active map[person]*row, asked map[string]*row, err error) {
+	ids, err := activeIDs(ctx, tx, people)
+	if err != nil {
+		return nil, nil, err
+	}
+	existing := sqldb.NewRows("existing", sqldb.Column{Name: "id", Type: sqldb.UUID})
+	for _, id := range ids {
+		if !again[id] {
+			existing.Add(id)
+		}
+	}
+	for id := range again {
+		existing.Add(id)
+	}
+	active, asked = make(map[person]*row, existing.Len()), make(map[string]*row, len(again))
+	if existing.Len() == 0 {
+		return active, asked, nil
+	}
+	with, args := tx.Source(existing)
+	var rows []*row
+	if err := tx.Select(ctx, &rows, "WITH "+with+" SELECT "+ownColumns+` FROM reservation r
+		WHERE r.id IN (SELECT id FROM existing) ORDER BY r.identity_hash, r.id`+tx.ForUpdate(), tx.Unplanned(args...)...); err != nil {
+		return nil, nil, fmt.Errorf("lock reservations: %w", err)
+	}
+	for _, r := range rows {
+		if r.Status == StatusConfirmed { // as it is since it was locked: another process may have cancelled it after the look
+			active[r.person()] = r
+		}
+		if again[r.ID] {
+			asked[r.ID] = r
+		}
+	}
+	return active, asked, nil
+}
+
+// activeIDs are the ids of the people's confirmed reservations.
+func activeIDs(ctx context.Context, tx *sqldb.Tx, people map[person]bool) (ids []string, err error) {
 	if len(people) == 0 {
-		return found, nil
+		return nil, nil
 	}
 	wanted := sqldb.NewRows("wanted", sqldb.Column{Name: "programme_id", Type: sqldb.Text},
 		sqldb.Column{Name: "identity_hash", Type: sqldb.Bytes})
@@ -113,30 +152,12 @@ func lockActive(ctx context.Context, tx *sqldb.Tx, people map[person]bool) (map[
 		wanted.Add(p.programme, []byte(p.identity))
 	}
 	with, args := tx.Source(wanted)
-	var ids []string
 	if err := tx.Select(ctx, &ids, "WITH "+with+` SELECT id FROM (SELECT (SELECT r.id FROM reservation r
 			WHERE r.programme_id = w.programme_id AND r.identity_hash = w.identity_hash AND r.status = 'confirmed') AS id
 		FROM wanted w) AS existing WHERE id IS NOT NULL`, tx.Unplanned(args...)...); err != nil {
 		return nil, fmt.Errorf("look for reservations: %w", err)
 	}
-	if len(ids) == 0 {
-		return found, nil
-	}
-	existing := sqldb.NewRows("existing", sqldb.Column{Name: "id", Type: sqldb.UUID})
-	for _, id := range ids {
-		existing.Add(id)
-	}
-	with, args = tx.Source(existing)
-	var rows []*row
-	if err := tx.Select(ctx, &rows, "WITH "+with+" SELECT "+ownColumns+` FROM reservation r
-		WHERE r.status = 'confirmed' AND r.id IN (SELECT id FROM existing)
-		ORDER BY r.identity_hash, r.programme_id`+tx.ForUpdate(), tx.Unplanned(args...)...); err != nil {
-		return nil, fmt.Errorf("lock reservations: %w", err)
-	}
-	for _, r := range rows {
-		found[r.person()] = r
-	}
-	return found, nil
+	return ids, nil
 }
 
 // cancelRows writes cancellations. The rows are locked, so each is still confirmed and of the version before.

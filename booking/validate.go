@@ -9,6 +9,7 @@ import (
 	"github.com/nyaruka/phonenumbers"
 	"golang.org/x/text/unicode/norm"
 
+	"ansim/schema/event"
 	"ansim/schema/personal"
 )
 
@@ -25,6 +26,9 @@ const (
 	SlugLanguage       = "language"
 	SlugCode           = "code"
 	SlugKey            = "idempotency-key"
+	SlugReason         = "reason"
+	SlugRecipient      = "recipient"
+	SlugRequestedBy    = "requested-by"
 )
 
 // sentences say for each slug what would be right.
@@ -40,6 +44,9 @@ var sentences = map[string]string{
 	SlugLanguage:       "must be ko or en",
 	SlugCode:           "must have 10 letters and digits, as K7Q29-3TX4M",
 	SlugKey:            "must have 1 to 255 visible ASCII characters",
+	SlugReason:         "must have 1 to 200 characters without control characters",
+	SlugRecipient:      "must be resident, booker or both",
+	SlugRequestedBy:    "must have 1 to 100 characters without control characters",
 }
 
 // ValidationProblem says what would be right in place of a value. It never quotes the value.
@@ -169,6 +176,28 @@ func NormalizeReference(s string) (string, error) {
 		return "", problem(SlugReference)
 	}
 	return s, nil
+}
+
+// NormalizeReason checks the words with which a person asks for something: 1 to 200 characters after trimming, none of them a
+// control character. The error is a *ValidationProblem.
+func NormalizeReason(s string) (string, error) {
+	s, ok := line(s, 200)
+	if !ok || s == "" {
+		return "", problem(SlugReason)
+	}
+	return s, nil
+}
+
+// ParseRecipient reads resident, booker or both; both, and "", is everybody whom the reservation knows, for which it returns
+// nil. The error is a *ValidationProblem.
+func ParseRecipient(s string) ([]event.Recipient, error) {
+	switch s {
+	case "", "both":
+		return nil, nil
+	case string(event.Resident), string(event.Booker):
+		return []event.Recipient{event.Recipient(s)}, nil
+	}
+	return nil, problem(SlugRecipient)
 }
 
 // NormalizeLanguage is "ko" or "en"; "" is ko. The error is a *ValidationProblem.

@@ -34,6 +34,9 @@ type Options struct {
 	Keys    *booking.Keys
 	// Texts tells what became of the texts of reservations. With nil, every reservation says that its text is pending.
 	Texts TextsReader
+	// Explain says in the language ("ko" or "en") what the reason of a text means, "" for nothing. With nil, no reason is
+	// explained.
+	Explain func(reason, language string) string
 	// Programmes lists the programmes, as booking.ListProgrammes does. With nil, there is no /v1/programmes.
 	Programmes func(context.Context) ([]booking.Programme, error)
 	Log        *slog.Logger     // default: none
@@ -44,6 +47,7 @@ type Options struct {
 type service interface {
 	Book(context.Context, booking.Call, booking.BookRequest) (booking.Reply, error)
 	Cancel(ctx context.Context, call booking.Call, id string, ifMatch int) (booking.Reply, error)
+	Resend(context.Context, booking.Call, booking.ResendOrder) (booking.Reply, error)
 	Get(ctx context.Context, client booking.Client, id string) (booking.Reservation, error)
 	Search(ctx context.Context, client booking.Client, code, reference string) ([]booking.Reservation, error)
 }
@@ -58,6 +62,7 @@ type server struct {
 	service    service
 	keys       authenticator
 	texts      TextsReader
+	explain    func(reason, language string) string
 	programmes *programmeCache
 	log        *slog.Logger
 	now        func() time.Time
@@ -67,7 +72,7 @@ type server struct {
 // New makes the handler of /v1/…, /openapi.json and /problems/…; whatever else comes to it is answered with a problem, 404
 // or 405. It is safe for concurrent use and keeps nothing that must be closed.
 func New(opts Options) http.Handler {
-	s := &server{service: opts.Service, keys: opts.Keys, texts: opts.Texts, log: opts.Log, now: opts.Now}
+	s := &server{service: opts.Service, keys: opts.Keys, texts: opts.Texts, explain: opts.Explain, log: opts.Log, now: opts.Now}
 	if opts.Programmes != nil {
 		s.programmes = &programmeCache{list: opts.Programmes}
 	}
@@ -80,6 +85,9 @@ func (s *server) handler() http.Handler {
 	}
 	if s.now == nil {
 		s.now = time.Now
+	}
+	if s.explain == nil {
+		s.explain = func(string, string) string { return "" }
 	}
 	s.mux = http.NewServeMux()
 	api := humago.New(s.mux, huma.Config{OpenAPI: description()})

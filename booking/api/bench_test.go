@@ -26,6 +26,10 @@ func (nothing) Cancel(context.Context, booking.Call, string, int) (booking.Reply
 	return booking.Reply{Reservation: sample(booking.BookRequest{})}, nil
 }
 
+func (nothing) Resend(context.Context, booking.Call, booking.ResendOrder) (booking.Reply, error) {
+	return booking.Reply{Reservation: sample(booking.BookRequest{}), Resent: &booking.Resent{}}, nil
+}
+
 func (nothing) Get(context.Context, booking.Client, string) (booking.Reservation, error) {
 	return sample(booking.BookRequest{}), nil
 }
@@ -35,7 +39,7 @@ func (nothing) Search(context.Context, booking.Client, string, string) ([]bookin
 }
 
 func (nothing) Authenticate(context.Context, string) (booking.Client, error) {
-	return booking.Client{KeyID: "k", Scopes: []string{"book", "read"}}, nil
+	return booking.Client{KeyID: "k", Scopes: []string{"book", "read", "resend"}}, nil
 }
 
 func sample(req booking.BookRequest) booking.Reservation {

@@ -160,6 +160,36 @@ func readBook(body []byte, now time.Time) (booking.BookRequest, *node, error) {
 	return req, n, c.err()
 }
 
+// flag is the member name of n, false when there is none.
+func (c *checker) flag(n *node, name string) bool {
+	v := n.member(name)
+	switch {
+	case v == nil:
+		return false
+	case v.kind == kindNull:
+		c.bad(name, codeNull, "")
+	case v.kind != kindBool:
+		c.bad(name, codeNotBool, "")
+	}
+	return v.text == "true"
+}
+
+// readResend reads the body of POST /v1/reservations/{id}/resend.
+func readResend(body []byte, now time.Time) (booking.ResendOrder, *node, error) {
+	c := &checker{now: now}
+	n := c.parse(body)
+	var order booking.ResendOrder
+	if n != nil && c.object(n, "", "reason", "recipient", "even_if_unknown") {
+		order.Reason = c.text(n, "", "reason", true, plain(booking.NormalizeReason))
+		c.text(n, "", "recipient", false, filled(func(s string, _ time.Time) (_ string, err error) {
+			order.Recipients, err = booking.ParseRecipient(s)
+			return s, err
+		}))
+		order.EvenIfUnknown = c.flag(n, "even_if_unknown")
+	}
+	return order, n, c.err()
+}
+
 // readSearch reads the body of POST /v1/reservations/search: a code or a reference, not both.
 func readSearch(body []byte, now time.Time) (code, reference string, err error) {
 	c := &checker{now: now}

@@ -19,6 +19,8 @@ const (
 	codeNull        = "null"
 	codeNotString   = "not-a-string"
 	codeNotObject   = "not-an-object"
+	codeNotBool     = "not-a-boolean"
+	codeNoBooker    = "no-booker"
 	codeEmpty       = "empty"
 	codeID          = "id"
 	codeOneOf       = "one-of"
@@ -83,8 +85,11 @@ var fieldTexts = map[string]sentence{
 	codeMissing:   {"This field is required.", "필수 필드입니다."},
 	codeNull: {"null is not a value here; send one, or leave the field out if it is optional.",
 		"null은 사용할 수 없습니다. 값을 보내거나, 선택 필드라면 생략하십시오."},
-	codeNotString:   {"This must be a string, in quotes.", "따옴표로 묶은 문자열이어야 합니다."},
-	codeNotObject:   {"This must be a JSON object with these fields: {arg}.", "다음 필드를 가진 JSON 객체여야 합니다: {arg}."},
+	codeNotString: {"This must be a string, in quotes.", "따옴표로 묶은 문자열이어야 합니다."},
+	codeNotObject: {"This must be a JSON object with these fields: {arg}.", "다음 필드를 가진 JSON 객체여야 합니다: {arg}."},
+	codeNotBool:   {"This must be true or false, without quotes.", "따옴표 없이 true 또는 false여야 합니다."},
+	codeNoBooker: {"Nobody booked for this resident; send \"resident\" or \"both\", or leave the field out.",
+		"이 예약에는 대신 예약한 사람이 없습니다. \"resident\"나 \"both\"를 보내거나 필드를 생략하십시오."},
 	codeEmpty:       {"This must not be empty.", "비어 있으면 안 됩니다."},
 	codeID:          {"This must be an id of a slot: 1 to 100 visible ASCII characters.", "예약 시간대의 ID여야 합니다(공백 없는 ASCII 문자 1~100자)."},
 	codeOneOf:       {"Send exactly one of these: {arg}.", "다음 중 정확히 하나만 보내십시오: {arg}."},
@@ -106,7 +111,10 @@ var fieldTexts = map[string]sentence{
 		"1~200자여야 하며, 제어 문자나 보이지 않는 문자를 쓸 수 없습니다."},
 	booking.SlugReference: {"This must have at most 100 characters, none of them a control or invisible character.",
 		"100자 이하여야 하며, 제어 문자나 보이지 않는 문자를 쓸 수 없습니다."},
-	booking.SlugLanguage: {"This must be \"ko\" or \"en\".", "\"ko\" 또는 \"en\"이어야 합니다."},
+	booking.SlugReason: {"This must have 1 to 200 characters, none of them a control or invisible character.",
+		"1~200자여야 하며, 제어 문자나 보이지 않는 문자를 쓸 수 없습니다."},
+	booking.SlugRecipient: {"This must be \"resident\", \"booker\" or \"both\".", "\"resident\", \"booker\", \"both\" 중 하나여야 합니다."},
+	booking.SlugLanguage:  {"This must be \"ko\" or \"en\".", "\"ko\" 또는 \"en\"이어야 합니다."},
 	booking.SlugCode: {"A code has 10 letters and digits, such as K7Q29-3TX4M; the dash may be left out.",
 		"예약번호는 K7Q29-3TX4M과 같은 영문자와 숫자 10자리입니다(하이픈은 생략할 수 있습니다)."},
 	booking.SlugKey: {"This must have 1 to 255 visible ASCII characters.", "공백 없는 ASCII 문자 1~255자여야 합니다."},

@@ -35,6 +35,11 @@ type (
 		Code      string `json:"code,omitempty" minLength:"1" doc:"With or without its dash, in any case." example:"K7Q29-3TX4M"`
 		Reference string `json:"reference,omitempty" minLength:"1" maxLength:"100" example:"A-1029"`
 	}
+	resendBody struct {
+		Reason        string `json:"reason" minLength:"1" maxLength:"200" doc:"Why, in your own words, for who reads the reservation's story later. No names and no numbers of people." example:"The resident says that no text came."`
+		Recipient     string `json:"recipient,omitempty" enum:"resident,booker,both" default:"both" doc:"Whose text; both is everybody whom the reservation knows." example:"resident"`
+		EvenIfUnknown bool   `json:"even_if_unknown,omitempty" default:"false" doc:"Send also while it is not known whether the last text was sent, or while its sender does not know of it: the person may get it twice." example:"false"`
+	}
 	emptyBody struct{}
 )
 
@@ -42,6 +47,7 @@ type (
 type operationTexts struct {
 	id, summary, description string
 	body                     any // nil: none
+	bodies                   map[string]*huma.Example
 	bodyOptional             bool
 	answers                  map[int]any
 	problems                 []string // slugs beside those that the route's kind implies
@@ -73,6 +79,14 @@ func (s *server) routes() []*route {
 			body:        emptyBody{}, bodyOptional: true, ifMatch: true, answers: map[int]any{200: reservationJSON{}},
 			problems: []string{"not-found", "not-changeable", "version-mismatch"},
 		}, (*call).cancel},
+		{"POST", "/v1/reservations/{id}/resend", "resend", true, operationTexts{
+			id: "resend", summary: "Send the texts of a reservation again",
+			description: "The texts of its present version, to the numbers that it has now. 202: the request is committed, and its texts are on their way; the reservation says what becomes of them. " +
+				"Refused within 60 seconds of the last change or resend and while the last text is still on its way (rate-limited), while it is not known whether that one was sent (outcome-unknown), and from the appointment on (not-changeable). " +
+				"The first two refusals are not remembered: the same Idempotency-Key may pass later.",
+			body: resendBody{}, bodies: resendExamples(), answers: map[int]any{202: reservationJSON{}},
+			problems: []string{"not-found", "not-changeable", "outcome-unknown", "rate-limited"},
+		}, (*call).resend},
 	}
 	if s.programmes != nil {
 		routes = append(routes,
@@ -86,6 +100,14 @@ func (s *server) routes() []*route {
 			}, (*call).getProgramme})
 	}
 	return routes
+}
+
+func resendExamples() map[string]*huma.Example {
+	return map[string]*huma.Example{
+		"everybody": {Summary: "To everybody whom the reservation knows", Value: map[string]any{"reason": "The resident says that no text came."}},
+		"on the risk of a second copy": {Summary: "To the booker, though the last text may have arrived", Value: map[string]any{
+			"reason": "The daughter has lost her phone's messages.", "recipient": "booker", "even_if_unknown": true}},
+	}
 }
 
 // description is the document without its routes.
@@ -137,10 +159,10 @@ func (rt *route) operation(schemas huma.Registry) *huma.Operation {
 	if rt.about.ifMatch {
 		param("header", "If-Match", "The ETag that the reservation must have.", false, text(maxID))
 	}
-	param("header", "Accept-Language", "Of problems: ko or en.", false, text(500))
+	param("header", "Accept-Language", "Of problems and explanations: ko or en.", false, text(500))
 	if rt.about.body != nil {
 		op.RequestBody = &huma.RequestBody{Required: !rt.about.bodyOptional, Content: map[string]*huma.MediaType{
-			"application/json": {Schema: schemas.Schema(reflect.TypeOf(rt.about.body), true, "")}}}
+			"application/json": {Schema: schemas.Schema(reflect.TypeOf(rt.about.body), true, ""), Examples: rt.about.bodies}}}
 	}
 	for status, v := range rt.about.answers {
 		op.Responses[strconv.Itoa(status)] = &huma.Response{Description: http.StatusText(status), Content: map[string]*huma.MediaType{
@@ -182,15 +204,24 @@ func (rt *route) answerHeaders(status int) map[string]*huma.Param {
 
 // describeProblems adds a response for each status that the slugs have.
 func describeProblems(op *huma.Operation, schemas huma.Registry, slugs []string) {
-	byStatus := map[int][]string{}
+	byStatus, waits := map[int][]string{}, map[int]bool{}
 	for _, o := range outcomes {
-		if slices.Contains(slugs, o.slug) && !slices.Contains(byStatus[o.status], o.slug) {
+		if !slices.Contains(slugs, o.slug) {
+			continue
+		}
+		if !slices.Contains(byStatus[o.status], o.slug) {
 			byStatus[o.status] = append(byStatus[o.status], o.slug)
 		}
+		waits[o.status] = waits[o.status] || o.retry != ""
 	}
 	for status, list := range byStatus {
-		op.Responses[strconv.Itoa(status)] = &huma.Response{Description: strings.Join(list, ", "), Content: map[string]*huma.MediaType{
+		r := &huma.Response{Description: strings.Join(list, ", "), Content: map[string]*huma.MediaType{
 			"application/problem+json": {Schema: schemas.Schema(reflect.TypeFor[problemBody](), true, "")}}}
+		if waits[status] {
+			r.Headers = map[string]*huma.Param{"Retry-After": {Description: "When asking again makes sense, in seconds; absent when it never does.",
+				Schema: &huma.Schema{Type: huma.TypeInteger}}}
+		}
+		op.Responses[strconv.Itoa(status)] = r
 	}
 }
 

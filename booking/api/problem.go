@@ -32,7 +32,7 @@ type outcome struct {
 	title  sentence
 	detail sentence // {opens_at}, {closes_at} and {version} come from the refusal
 	next   sentence // added when the refusal names a next window; {opens_at} is that window's
-	retry  string   // Retry-After, seconds
+	retry  string   // Retry-After, seconds, unless the refusal knows better
 }
 
 // outcomes is the one table from errors to statuses. The first that matches counts.
@@ -75,9 +75,15 @@ var outcomes = []outcome{
 	{err: booking.ErrKeyInProgress, slug: "idempotency-in-progress", status: http.StatusConflict, retry: "1",
 		title:  sentence{"The same request is under way", "같은 요청을 처리하고 있습니다"},
 		detail: sentence{"A request with this Idempotency-Key has not been answered yet. Repeat it with the same key after Retry-After seconds.", "이 Idempotency-Key의 요청을 아직 처리하고 있습니다. Retry-After초 뒤에 같은 키로 다시 보내십시오."}},
+	{err: booking.ErrAppointmentPast, slug: "not-changeable", status: http.StatusConflict,
+		title:  sentence{"The reservation can no longer be changed", "더 이상 변경할 수 없는 예약입니다"},
+		detail: sentence{"Its time has come: a text would arrive too late to help, so none is sent again.", "예약 시각이 지났습니다. 지금 보내는 문자는 도움이 되지 않으므로 다시 보내지 않습니다."}},
 	{err: booking.ErrNotChangeable, slug: "not-changeable", status: http.StatusConflict,
 		title:  sentence{"The reservation can no longer be changed", "더 이상 변경할 수 없는 예약입니다"},
 		detail: sentence{"It is cancelled already, or its time has come.", "이미 취소되었거나 예약 시각이 지났습니다."}},
+	{err: booking.ErrOutcomeUnknown, slug: "outcome-unknown", status: http.StatusConflict, retry: "60",
+		title:  sentence{"Whether the last text was sent is not known yet", "마지막 문자가 발송되었는지 아직 알 수 없습니다"},
+		detail: sentence{"The provider has not answered to the last text, or its answer was lost, and the text is being looked up there. Nothing was sent again. Asking again after Retry-After seconds is better: by then it is usually known. To send now, at the risk of a second copy, repeat the request with even_if_unknown: true and a new Idempotency-Key.", "마지막 문자의 발송 결과를 아직 받지 못해 발송 업체에서 그 문자를 조회하고 있습니다. 다시 보내지 않았습니다. 대개 곧 확인되므로 Retry-After초 뒤에 다시 요청하는 것이 좋습니다. 같은 문자가 두 번 갈 수 있음을 감수하고 지금 보내려면 even_if_unknown: true와 새 Idempotency-Key로 다시 요청하십시오."}},
 	{err: booking.ErrVersionMismatch, slug: "version-mismatch", status: http.StatusPreconditionFailed,
 		title:  sentence{"The reservation has changed", "예약이 변경되었습니다"},
 		detail: sentence{"If-Match names another version than the reservation has. Read it again, then decide.", "If-Match의 버전이 현재 예약의 버전과 다릅니다. 예약을 다시 조회한 뒤 결정하십시오."}},
@@ -90,6 +96,12 @@ var outcomes = []outcome{
 	{err: booking.ErrKeyReused, slug: "idempotency-key-reused", status: http.StatusUnprocessableEntity,
 		title:  sentence{"The Idempotency-Key was used for another request", "다른 요청에 사용한 Idempotency-Key입니다"},
 		detail: sentence{"A key stands for one request. Use a new key for a new request.", "키 하나는 요청 하나에만 쓸 수 있습니다. 새 요청에는 새 키를 쓰십시오."}},
+	{err: booking.ErrTextPending, slug: "rate-limited", status: http.StatusTooManyRequests, retry: "60",
+		title:  sentence{"Asked again too soon", "너무 빨리 다시 요청했습니다"},
+		detail: sentence{"The last text is still on its way: it waits to be handed to the provider, and goes out by itself; a second one would only stand behind it. Look at the reservation again after Retry-After seconds.", "마지막 문자가 아직 발송을 기다리고 있으며 자동으로 발송됩니다. 다시 요청해도 더 빨리 가지 않습니다. Retry-After초 뒤에 예약을 다시 조회하십시오."}},
+	{err: booking.ErrCoolDown, slug: "rate-limited", status: http.StatusTooManyRequests, retry: "60",
+		title:  sentence{"Asked again too soon", "너무 빨리 다시 요청했습니다"},
+		detail: sentence{"A text of this reservation was caused a moment ago; give it time to arrive. Look at the reservation first, and ask again after Retry-After seconds if you still need to.", "이 예약의 문자를 조금 전에 보냈습니다. 도착할 시간을 두고 예약을 먼저 조회한 뒤, 그래도 필요하면 Retry-After초 뒤에 다시 요청하십시오."}},
 	{err: booking.ErrOverloaded, slug: "overloaded", status: http.StatusServiceUnavailable, retry: "1",
 		title:  sentence{"Too many requests are waiting", "대기 중인 요청이 너무 많습니다"},
 		detail: sentence{"Repeat the request, with the same Idempotency-Key, after Retry-After seconds.", "Retry-After초 뒤에 같은 Idempotency-Key로 다시 보내십시오."}},
@@ -126,7 +138,7 @@ type problemBody struct {
 	Rule         string        `json:"rule,omitempty" doc:"not-open-yet, window-closed, not-eligible: the rule that decided; absent when the programme's own window did."`
 	OpensAt      string        `json:"opens_at,omitempty" format:"date-time" doc:"not-open-yet, window-closed"`
 	ClosesAt     string        `json:"closes_at,omitempty" format:"date-time" doc:"not-open-yet, window-closed"`
-	ServerTime   string        `json:"server_time,omitempty" format:"date-time" doc:"The time by which a window was judged."`
+	ServerTime   string        `json:"server_time,omitempty" format:"date-time" doc:"The time by which it was judged."`
 	NextWindow   *windowJSON   `json:"next_window,omitempty" doc:"window-closed, not-eligible: the next window that admits this person."`
 	Alternatives []slotJSON    `json:"alternatives,omitempty" nullable:"false" doc:"slot-full: times that had places."`
 	Version      int           `json:"version,omitempty" doc:"version-mismatch: the version that the reservation has."`
@@ -197,8 +209,13 @@ func writeProblem(w http.ResponseWriter, r *http.Request, err error) outcome {
 		h.Set("WWW-Authenticate", `Bearer realm="ansim"`)
 	}
 	var refusal *booking.Refusal
-	if errors.As(err, &refusal) && refusal.Replayed {
-		h.Set(headerReplayed, "true")
+	if errors.As(err, &refusal) {
+		if refusal.Replayed {
+			h.Set(headerReplayed, "true")
+		}
+		if d := refusal.RetryAfter; d > 0 { // whole seconds, none too early
+			h.Set("Retry-After", strconv.FormatInt(int64((d+time.Second-1)/time.Second), 10))
+		}
 	}
 	w.WriteHeader(o.status)
 	_, _ = w.Write(body)

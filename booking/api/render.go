@@ -17,6 +17,7 @@ type TextsReader interface {
 type Text struct {
 	Recipient   string // "resident" or "booker"
 	Version     int    // of the reservation that it tells of
+	Resend      int    // 0, or the number of the resend that caused it
 	Kind        string // "confirmation", "change", "cancellation" or "reminder"
 	State       string // of the message: pending, sending, unknown, accepted, sent, delivered, undelivered, failed, held, suppressed
 	Attempts    int
@@ -36,7 +37,7 @@ type reservationJSON struct {
 	BookedBy     *personJSON      `json:"booked_by,omitempty"`
 	Reference    string           `json:"reference,omitempty"`
 	CreatedAt    string           `json:"created_at" format:"date-time"`
-	Confirmation confirmationJSON `json:"confirmation" doc:"What became of the texts. In the answer to a booking or a cancellation: as it is at that instant, and so again when the answer is replayed."`
+	Confirmation confirmationJSON `json:"confirmation" doc:"What became of the texts. In the answer to a booking, a cancellation or a resend: the texts that it caused, as they are at that instant, and so again when the answer is replayed."`
 }
 
 type reservationList struct {
@@ -54,9 +55,10 @@ type personJSON struct {
 }
 
 type confirmationJSON struct {
-	State  string     `json:"state" enum:"pending,sent,delivered,undelivered,failed,held,suppressed" doc:"That of the resident's newest text."`
-	Reason string     `json:"reason,omitempty" doc:"Why; looking-up: whether the provider took the text is being found out."`
-	Texts  []textJSON `json:"texts" nullable:"false" doc:"Oldest first."`
+	State       string     `json:"state" enum:"pending,sent,delivered,undelivered,failed,held,suppressed" doc:"That of the resident's newest text."`
+	Reason      string     `json:"reason,omitempty" doc:"Why; looking-up: whether the provider took the text is being found out."`
+	Explanation string     `json:"explanation,omitempty" doc:"The reason in a sentence for people, in Korean when Accept-Language asks for it and in English otherwise."`
+	Texts       []textJSON `json:"texts" nullable:"false" doc:"Oldest first."`
 }
 
 type textJSON struct {
@@ -67,6 +69,8 @@ type textJSON struct {
 	AcceptedAt  *string `json:"accepted_at" format:"date-time" nullable:"true"`
 	DeliveredAt *string `json:"delivered_at" format:"date-time" nullable:"true"`
 	Reason      string  `json:"reason,omitempty"`
+	Explanation string  `json:"explanation,omitempty" doc:"The reason in a sentence for people."`
+	Resend      int     `json:"resend,omitempty" minimum:"1" doc:"The number of the resend that caused it; absent from the first text of a version."`
 }
 
 func slotOf(s booking.Slot) slotJSON { return slotJSON{s.ID, s.SiteID, stamp(s.StartsAt)} }
@@ -90,40 +94,78 @@ func confirmationAfter(v booking.Reservation) confirmationJSON {
 	return confirmationJSON{State: pending, Texts: caused(v)}
 }
 
-// caused are the texts of v's present version before the notifier knows of them: they are committed in the outbox.
-func caused(v booking.Reservation) []textJSON {
-	kind := "change"
+// confirmationOfResend is the same for a resend. The state of a resident who was not to get a text again is as it was then.
+func confirmationOfResend(v booking.Reservation, sent booking.Resent) confirmationJSON {
+	c := confirmationJSON{}
+	c.State, c.Reason = seen(Text{State: sent.ResidentState})
+	for _, r := range sent.Recipients {
+		c.Texts = append(c.Texts, textJSON{Recipient: string(r), Kind: kindOf(v), State: pending, Resend: sent.Number})
+	}
+	return c
+}
+
+// kindOf is the kind of the texts of v's present version.
+func kindOf(v booking.Reservation) string {
 	switch {
 	case v.Status == booking.StatusCancelled:
-		kind = "cancellation"
+		return "cancellation"
 	case v.Version == 1:
-		kind = "confirmation"
+		return "confirmation"
 	}
-	texts := []textJSON{{Recipient: "resident", Kind: kind, State: pending}}
+	return "change"
+}
+
+// caused are the newest texts that v's present version and its resends led to, as they are before the notifier knows of
+// them: committed in the outbox.
+func caused(v booking.Reservation) []textJSON {
+	texts := []textJSON{{Recipient: "resident", Kind: kindOf(v), State: pending, Resend: v.Resends.Resident}}
 	if v.Booker != nil {
-		texts = append(texts, textJSON{Recipient: "booker", Kind: kind, State: pending})
+		texts = append(texts, textJSON{Recipient: "booker", Kind: kindOf(v), State: pending, Resend: v.Resends.Booker})
 	}
 	return texts
 }
 
-// confirmationOf is the confirmation of v as texts tell it. What its present version caused and the notifier has not got
-// yet is pending; otherwise a cancelled reservation would show the state of its confirmation.
+// confirmationOf is the confirmation of v as texts tell it. What its present version or a resend of it caused and the
+// notifier has not got yet is pending; otherwise a cancelled reservation would show the state of its confirmation, and one
+// whose text was asked for again how the last one ended.
 func confirmationOf(v booking.Reservation, texts []Text) confirmationJSON {
 	c := confirmationJSON{State: pending, Texts: make([]textJSON, 0, len(texts)+2)}
-	present := false
+	newest := map[string]Text{} // by recipient
 	for _, t := range texts {
-		present = present || t.Version == v.Version
-		state, reason := seen(t)
-		c.Texts = append(c.Texts, textJSON{t.Recipient, t.Kind, state, t.Attempts,
-			stampIn(t.AcceptedAt, v.Slot.StartsAt.Location()), stampIn(t.DeliveredAt, v.Slot.StartsAt.Location()), reason})
-	}
-	if !present {
-		c.Texts = append(c.Texts, caused(v)...)
-	}
-	for _, t := range c.Texts {
-		if t.Recipient == "resident" {
-			c.State, c.Reason = t.State, t.Reason
+		if n, ok := newest[t.Recipient]; !ok || t.Version > n.Version || t.Version == n.Version && t.Resend >= n.Resend {
+			newest[t.Recipient] = t
 		}
+		state, reason := seen(t)
+		c.Texts = append(c.Texts, textJSON{Recipient: t.Recipient, Kind: t.Kind, State: state, Attempts: t.Attempts,
+			AcceptedAt:  stampIn(t.AcceptedAt, v.Slot.StartsAt.Location()),
+			DeliveredAt: stampIn(t.DeliveredAt, v.Slot.StartsAt.Location()), Reason: reason, Resend: t.Resend})
+	}
+	if n, ok := newest["resident"]; ok {
+		c.State, c.Reason = seen(n)
+	}
+	for _, t := range caused(v) {
+		if n, ok := newest[t.Recipient]; ok && n.Version >= v.Version && n.Resend >= t.Resend {
+			continue
+		}
+		c.Texts = append(c.Texts, t)
+		if t.Recipient == "resident" {
+			c.State, c.Reason = pending, ""
+		}
+	}
+	return c
+}
+
+// explained adds to c what its reasons mean.
+func explained(c confirmationJSON, explain func(reason, language string) string, language string) confirmationJSON {
+	sentence := func(reason string) string {
+		if reason == "" {
+			return ""
+		}
+		return explain(reason, language)
+	}
+	c.Explanation = sentence(c.Reason)
+	for i := range c.Texts {
+		c.Texts[i].Explanation = sentence(c.Texts[i].Reason)
 	}
 	return c
 }

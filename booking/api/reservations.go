@@ -60,6 +60,28 @@ func (c *call) cancel() error {
 	return c.write(http.StatusOK, reply, &confirmation)
 }
 
+// resend is POST /v1/reservations/{id}/resend.
+func (c *call) resend() error {
+	body, err := c.json()
+	if err != nil {
+		return err
+	}
+	order, n, err := readResend(body, c.now())
+	if err != nil {
+		return err
+	}
+	order.ReservationID = c.r.PathValue("id")
+	reply, err := c.service.Resend(c.r.Context(), c.call(n), order)
+	if errors.Is(err, booking.ErrNoBooker) {
+		return &invalid{[]fieldError{{"recipient", codeNoBooker, ""}}}
+	}
+	if err != nil {
+		return err
+	}
+	confirmation := confirmationOfResend(reply.Reservation, *reply.Resent)
+	return c.write(http.StatusAccepted, reply, &confirmation)
+}
+
 // get is GET /v1/reservations/{id}.
 func (c *call) get() error {
 	found, err := c.service.Get(c.r.Context(), c.client, c.r.PathValue("id"))
@@ -93,8 +115,9 @@ func (c *call) search() error {
 	}
 	list := reservationList{Reservations: make([]reservationJSON, len(found))}
 	for i := range found {
-		list.Reservations[i] = reservationOf(found[i], confirmationOf(found[i], texts[found[i].ID]))
+		list.Reservations[i] = c.render(found[i], confirmationOf(found[i], texts[found[i].ID]))
 	}
+	c.w.Header().Set("Vary", "Accept-Language")
 	return writeJSON(c.w, http.StatusOK, list)
 }
 
@@ -117,7 +140,13 @@ func (c *call) write(status int, reply booking.Reply, confirmation *confirmation
 	if reply.Replayed {
 		h.Set(headerReplayed, "true")
 	}
-	return writeJSON(c.w, status, reservationOf(v, *confirmation))
+	h.Set("Vary", "Accept-Language")
+	return writeJSON(c.w, status, c.render(v, *confirmation))
+}
+
+// render is a reservation as this client sees it, with its reasons explained in the client's language.
+func (c *call) render(v booking.Reservation, confirmation confirmationJSON) reservationJSON {
+	return reservationOf(v, explained(confirmation, c.explain, languageOf(c.r.Header.Get("Accept-Language"))))
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) error {
