@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -18,6 +19,8 @@ type model struct {
 	active   map[string]booking.Reservation // by identity
 	gone     []booking.Reservation
 	keys     map[string]answered
+	stories  map[string]*story // by reservation id
+	resends  map[string]resent // by key
 }
 
 type answered struct {
@@ -50,7 +53,7 @@ func (m *model) decide(identity, slot string) (*booking.Reservation, error) {
 	return nil, nil
 }
 
-// TestModel runs random bookings, cancellations and repeats against the model.
+// TestModel runs random bookings, cancellations, resends and repeats against the model.
 func TestModel(t *testing.T) {
 	each(t, everybody, func(t *testing.T, w *world) {
 		run := 0
@@ -60,7 +63,8 @@ func TestModel(t *testing.T) {
 				return
 			}
 			m := &model{capacity: map[string]int{"g1": 1, "g2": 2, "g3": 3}, active: map[string]booking.Reservation{},
-				keys: map[string]answered{}}
+				keys: map[string]answered{}, stories: map[string]*story{}, resends: map[string]resent{}}
+			step := rapid.SampledFrom([]time.Duration{time.Second, booking.ResendCoolDown - time.Second, booking.ResendCoolDown})
 			slots := rapid.SampledFrom([]string{"g1", "g2", "g3"})
 			people := rapid.Custom(func(t *rapid.T) string { return fmt.Sprintf("%d-%d", run, rapid.IntRange(0, 7).Draw(t, "person")) })
 			defer func() { // the next run begins with empty slots
@@ -77,6 +81,7 @@ func TestModel(t *testing.T) {
 						rt.Skip()
 					}
 					w.cancel(r.ID)
+					m.stories[r.ID] = &story{version: 2, caused: w.clock.now()}
 					delete(m.active, id)
 					m.gone = append(m.gone, r)
 				},
@@ -89,6 +94,10 @@ func TestModel(t *testing.T) {
 						rt.Fatalf("cancelled twice: %v", err)
 					}
 				},
+				"time passes":   func(rt *rapid.T) { w.clock.set(w.clock.now().Add(step.Draw(rt, "for"))) },
+				"texts move":    func(rt *rapid.T) { m.moveTexts(rt, w) },
+				"resend":        func(rt *rapid.T) { m.resend(rt, w) },
+				"repeat resend": func(rt *rapid.T) { m.repeatResend(rt, w) },
 				"repeat": func(rt *rapid.T) {
 					if len(m.keys) == 0 {
 						rt.Skip()
@@ -104,6 +113,11 @@ func TestModel(t *testing.T) {
 					for slot := range m.capacity {
 						if n := w.count("SELECT taken FROM slot WHERE id = ?", slot); n != m.taken(slot) {
 							rt.Fatalf("slot %s: %d taken, the model says %d", slot, n, m.taken(slot))
+						}
+					}
+					for id, s := range m.stories {
+						if n := w.count("SELECT COALESCE(MAX(number), 0) FROM resend WHERE reservation_id = ? AND version = ?", id, s.version); n != s.number {
+							rt.Fatalf("%d resends of version %d, the model says %d", n, s.version, s.number)
 						}
 					}
 				},
@@ -131,6 +145,9 @@ func (m *model) book(rt *rapid.T, w *world, call booking.Call, identity, slot st
 		rt.Fatalf("not a new reservation: %+v", r)
 	}
 	m.active[identity] = r.Reservation
+	if exists == nil {
+		m.stories[r.Reservation.ID] = &story{version: 1, caused: w.clock.now()}
+	}
 	m.keys[call.Key] = answered{identity: identity, slot: slot, id: r.Reservation.ID}
 }
 

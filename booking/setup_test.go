@@ -86,7 +86,7 @@ func newWorld(t testing.TB, db *sqldb.DB, c *clock, file string) *world {
 }
 
 func (w *world) service() *booking.Service {
-	s := booking.NewService(w.db, w.ids, booking.Watched(booking.Options{}, func() { w.began <- struct{}{} }))
+	s := booking.NewService(w.db, w.ids, booking.Watched(booking.Options{Look: lookAtMessages}, func() { w.began <- struct{}{} }))
 	w.t.Cleanup(s.Stop)
 	return s
 }
@@ -173,8 +173,20 @@ func (w *world) audit() {
 		w.t.Errorf("%d slots whose taken is not the number of their confirmed reservations", n)
 	}
 	if n := w.count(`SELECT COUNT(*) FROM reservation r WHERE r.version <> (SELECT COUNT(*) FROM outbox o
-		WHERE o.reservation_id = r.id)`); n != 0 {
+		WHERE o.reservation_id = r.id AND o.resend = 0)`); n != 0 {
 		w.t.Errorf("%d reservations without one outbox row a version", n)
+	}
+	if n := w.count(`SELECT COUNT(*) FROM (
+			SELECT event_id, reservation_id, version, resend, recipients, created_at FROM outbox WHERE resend > 0 EXCEPT
+			SELECT event_id, reservation_id, version, number, recipients, created_at FROM resend) AS unasked`); n != 0 {
+		w.t.Errorf("%d events of resends that nobody asked for", n)
+	}
+	if n := w.count(`SELECT COUNT(*) FROM (SELECT event_id FROM resend EXCEPT SELECT event_id FROM outbox WHERE resend > 0) AS mute`); n != 0 {
+		w.t.Errorf("%d resends without an event", n)
+	}
+	if n := w.count(`SELECT COUNT(*) FROM (SELECT reservation_id FROM resend GROUP BY reservation_id, version
+		HAVING MAX(number) <> COUNT(*)) AS gaps`); n != 0 {
+		w.t.Errorf("%d versions whose resends are not numbered from 1", n)
 	}
 	if n := w.count("SELECT COUNT(*) FROM outbox o WHERE NOT EXISTS (SELECT 1 FROM reservation r WHERE r.id = o.reservation_id)"); n != 0 {
 		w.t.Errorf("%d outbox rows without a reservation", n)

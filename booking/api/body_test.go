@@ -3,7 +3,9 @@ package api
 import (
 	"encoding/json"
 	"errors"
+	"maps"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -222,17 +224,23 @@ func TestDescriptionIsWhatIsRead(t *testing.T) {
 	checkRequired(t, err, "", schema(bookBody{}).Required, "resident")
 	checkRequired(t, err, "resident.", schema(residentBody{}).Required)
 	checkRequired(t, err, "booked_by.", schema(bookerBody{}).Required)
+	checkNames(t, err, schema(bookBody{}))
+
+	_, _, err = readResend([]byte(`{"?": 1}`), testNow)
+	checkRequired(t, err, "", schema(resendBody{}).Required)
+	checkNames(t, err, schema(resendBody{}))
+}
+
+func checkNames(t *testing.T, err error, schema *huma.Schema) {
+	t.Helper()
 	var bad *invalid
-	if errors.As(err, &bad) {
-		for _, f := range bad.fields {
-			if f.code == codeUnknown {
-				var names []string
-				for name := range schema(bookBody{}).Properties {
-					names = append(names, name)
-				}
-				if got := strings.Split(f.arg, ", "); !sameSet(got, names) {
-					t.Errorf("the decoder takes %v, the description has %v", got, names)
-				}
+	if !errors.As(err, &bad) {
+		t.Fatal(err)
+	}
+	for _, f := range bad.fields {
+		if f.code == codeUnknown {
+			if got, names := strings.Split(f.arg, ", "), slices.Collect(maps.Keys(schema.Properties)); !sameSet(got, names) {
+				t.Errorf("the decoder takes %v, the description has %v", got, names)
 			}
 		}
 	}

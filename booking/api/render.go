@@ -144,7 +144,7 @@ func confirmationOf(v booking.Reservation, texts []Text) confirmationJSON {
 		c.State, c.Reason = seen(n)
 	}
 	for _, t := range caused(v) {
-		if n, ok := newest[t.Recipient]; ok && n.Version >= v.Version && n.Resend >= t.Resend {
+		if n, ok := newest[t.Recipient]; ok && (n.Version > v.Version || n.Version == v.Version && n.Resend >= t.Resend) {
 			continue
 		}
 		c.Texts = append(c.Texts, t)

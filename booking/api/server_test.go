@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"ansim/booking"
+	"ansim/schema/event"
 	"ansim/schema/sqldb"
 	"ansim/test/dbtest"
 )
@@ -44,6 +45,7 @@ type rig struct {
 	now   *clock
 	log   *lockedBuffer
 	texts *cannedTexts
+	looks *cannedLooks
 }
 
 // clock stands until it is set.
@@ -100,10 +102,43 @@ func (c *cannedTexts) put(id string, texts []Text, err error) {
 	c.texts, c.err = map[string][]Text{id: texts}, err
 }
 
+// cannedLooks is the notifier's answer to what became of the newest texts.
+type cannedLooks struct {
+	mu    sync.Mutex
+	texts map[string]map[event.Recipient]booking.NewestText
+}
+
+func (c *cannedLooks) look(context.Context, *sqldb.Tx, []string) (map[string]map[event.Recipient]booking.NewestText, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.texts, nil
+}
+
+// put says that the newest text to each person of a reservation is of its first version and that resend, and in that state.
+func (c *cannedLooks) put(id, state string, resend int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := booking.NewestText{Version: 1, Resend: resend, State: state}
+	c.texts = map[string]map[event.Recipient]booking.NewestText{id: {event.Resident: n, event.Booker: n}}
+}
+
+// explain has a sentence for one reason, and for looking-up.
+func explain(reason, language string) string {
+	switch reason + " " + language {
+	case "error-30003 en":
+		return "The phone could not be reached."
+	case "error-30003 ko":
+		return "전화기에 연결할 수 없습니다."
+	case "looking-up en":
+		return "We are finding out."
+	}
+	return ""
+}
+
 func newRig(t *testing.T) *rig {
 	t.Helper()
 	ctx := t.Context()
-	r := &rig{t: t, now: &clock{at: time.Date(2021, 7, 19, 11, 0, 0, 0, time.UTC)}, log: &lockedBuffer{}, texts: &cannedTexts{}}
+	r := &rig{t: t, now: &clock{at: time.Date(2021, 7, 19, 11, 0, 0, 0, time.UTC)}, log: &lockedBuffer{}, texts: &cannedTexts{}, looks: &cannedLooks{}}
 	r.db = dbtest.SQLite(t, sqldb.Options{Now: r.now.now})
 	file, err := booking.ParseProgramme(strings.NewReader(programmeFile))
 	if err != nil {
@@ -122,9 +157,9 @@ func newRig(t *testing.T) *rig {
 		}
 	}
 	log := slog.New(slog.NewJSONHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	service := booking.NewService(r.db, ids, booking.Options{Log: log})
+	service := booking.NewService(r.db, ids, booking.Options{Log: log, Look: r.looks.look})
 	t.Cleanup(service.Stop)
-	server := httptest.NewServer(New(Options{Service: service, Keys: booking.NewKeys(r.db), Texts: r.texts, Log: log, Now: r.now.now,
+	server := httptest.NewServer(New(Options{Service: service, Keys: booking.NewKeys(r.db), Texts: r.texts, Log: log, Now: r.now.now, Explain: explain,
 		Programmes: func(ctx context.Context) ([]booking.Programme, error) { return booking.ListProgrammes(ctx, r.db) }}))
 	t.Cleanup(server.Close)
 	r.url = server.URL
