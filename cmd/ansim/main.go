@@ -33,6 +33,7 @@ type cli struct {
 	Migrate   migrateCmd   `cmd:"" help:"Bring the database up to this program."`
 	Programme programmeCmd `cmd:"" help:"Load, change or list programmes."`
 	Keys      keysCmd      `cmd:"" help:"Create, list or revoke API keys."`
+	Resend    resendCmd    `cmd:"" help:"Send the texts of a reservation again; may run beside a live service."`
 	Check     checkCmd     `cmd:"" help:"Judge the promises against the database; may run beside a live service."`
 }
 

@@ -294,7 +294,7 @@ func (a *App) startAPI(ctx context.Context) error {
 	if !a.cfg.has(API) {
 		return nil
 	}
-	a.service = booking.NewService(a.db, a.ids, booking.Options{Log: a.log, Committed: func() {
+	a.service = booking.NewService(a.db, a.ids, booking.Options{Log: a.log, Look: LookAtTexts, Committed: func() {
 		if a.relay != nil {
 			a.relay.Wake()
 		}

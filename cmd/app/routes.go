@@ -13,6 +13,8 @@ import (
 	"ansim/booking/api"
 	"ansim/notifier"
 	"ansim/notifier/twilio"
+	"ansim/schema/event"
+	"ansim/schema/sqldb"
 )
 
 //go:embed start.html
@@ -79,7 +81,7 @@ func (t texts) Texts(ctx context.Context, ids []string) (map[string][]api.Text, 
 	out := make(map[string][]api.Text, len(found))
 	for id, list := range found {
 		for _, s := range list {
-			text := api.Text{Recipient: string(s.Recipient), Version: s.Version, Kind: string(s.Kind), State: string(s.State), Attempts: s.Attempts, Reason: s.Reason}
+			text := api.Text{Recipient: string(s.Recipient), Version: s.Version, Resend: s.Resend, Kind: string(s.Kind), State: string(s.State), Attempts: s.Attempts, Reason: s.Reason}
 			if s.AcceptedAt != nil {
 				text.AcceptedAt = &s.AcceptedAt.Time
 			}
@@ -87,6 +89,22 @@ func (t texts) Texts(ctx context.Context, ids []string) (map[string][]api.Text, 
 				text.DeliveredAt = &s.DeliveredAt.Time
 			}
 			out[id] = append(out[id], text)
+		}
+	}
+	return out, nil
+}
+
+// LookAtTexts is booking's look into the notifier before texts are sent again.
+func LookAtTexts(ctx context.Context, tx *sqldb.Tx, ids []string) (map[string]map[event.Recipient]booking.NewestText, error) {
+	found, err := notifier.Looking(ctx, tx, ids)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[string]map[event.Recipient]booking.NewestText, len(found))
+	for id, texts := range found {
+		out[id] = make(map[event.Recipient]booking.NewestText, len(texts))
+		for to, n := range texts {
+			out[id][to] = booking.NewestText{Version: n.Version, Resend: n.Resend, State: string(n.State)}
 		}
 	}
 	return out, nil
