@@ -154,6 +154,7 @@ func TestResendRefuses(t *testing.T) {
 				if c.kind == nil && name == "alone" {
 					return
 				}
+				o.NoCoolDown = name == "service" // which heeds no such wish
 				got, err := resend(o)
 				if c.kind == nil {
 					if err != nil || got.Number != 1 {
