@@ -34,6 +34,7 @@ type cli struct {
 	Programme programmeCmd `cmd:"" help:"Load, change or list programmes."`
 	Keys      keysCmd      `cmd:"" help:"Create, list or revoke API keys."`
 	Resend    resendCmd    `cmd:"" help:"Send the texts of a reservation again; may run beside a live service."`
+	Parked    parkedCmd    `cmd:"" help:"What cannot go on by itself: list it by cause, and redrive it."`
 	Check     checkCmd     `cmd:"" help:"Judge the promises against the database; may run beside a live service."`
 }
 

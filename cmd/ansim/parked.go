@@ -1,0 +1,248 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os/user"
+	"strconv"
+	"strings"
+
+	"ansim/cmd/app"
+	"ansim/notifier"
+	"ansim/notifier/twilio"
+	"ansim/schema/sqldb"
+)
+
+type parkedCmd struct {
+	List    parkedListCmd    `cmd:"" help:"List what is parked, by cause."`
+	Redrive parkedRedriveCmd `cmd:"" help:"Let what is parked go on: take events in again, ask for texts again."`
+}
+
+func (c *parkedCmd) Help() string {
+	return "Parked are events that the notifier could not use, and texts that it holds for a person's decision or that failed. " +
+		"Nothing is ever dropped: each is listed with its cause until it was redriven, or needs nobody any more."
+}
+
+type parkedListCmd struct {
+	databaseFlags
+	Kind     string `enum:"events,texts,all" default:"all" help:"What to list: events, texts or all."`
+	Cause    string `placeholder:"CAUSE" help:"Only this cause, as the list writes it."`
+	Language string `enum:"en,ko" default:"en" help:"Of the sentences: en or ko."`
+	JSON     bool   `name:"json" help:"The last line of stdout is the list as one JSON object."`
+}
+
+func (c *parkedListCmd) Help() string {
+	return "One line a cause: how many, since when, ids of some, and a sentence why. What says open waits for somebody; " +
+		"superseded (the reservation has changed since) and past (the appointment is over) need nothing. It may run beside the service."
+}
+
+func (c *parkedListCmd) Run(e *env) error {
+	db, err := c.open(e.ctx, sqldb.Options{ReadOnly: true})
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	list, err := parkedOf(db, nil).List(e.ctx, notifier.Selection{Kind: kindFlag(c.Kind), Cause: c.Cause})
+	if err != nil {
+		return err
+	}
+	if err := writeParked(e.stdout, list, c.Language); err != nil {
+		return err
+	}
+	if c.JSON {
+		return writeJSON(e, struct {
+			Open   int64                  `json:"open"`
+			Causes []notifier.ParkedCause `json:"causes"`
+		}{openOf(list), list})
+	}
+	return nil
+}
+
+type parkedRedriveCmd struct {
+	databaseFlags
+	ID               string `xor:"what" required:"" placeholder:"ID" help:"One parked event or text, by its id."`
+	Cause            string `xor:"what" required:"" placeholder:"CAUSE" help:"All with this cause, as the list writes it."`
+	All              bool   `xor:"what" required:"" help:"All, but texts that would fail again as they are."`
+	Kind             string `enum:"events,texts,all" default:"all" help:"Which of them: events, texts or all."`
+	Limit            int    `placeholder:"N" help:"Stop after N were redriven."`
+	DryRun           bool   `help:"Change nothing, and say what would happen."`
+	AcceptDuplicates bool   `help:"Also texts of which it is unknown whether they arrived: the person may get a second copy."`
+	EvenPermanent    bool   `help:"With --all: also texts that will fail again unless the number was corrected at the carrier."`
+	By               string `placeholder:"NAME" help:"Who asks, for the record; by default the user of this machine."`
+	JSON             bool   `name:"json" help:"The last line of stdout is the report as one JSON object."`
+}
+
+func (c *parkedRedriveCmd) Help() string {
+	return "An event is read and taken in again. A text is asked for again, as a resend with a number of its own. One item is one " +
+		"transaction: Ctrl-C stops between two, and the same command goes on where it stopped. Repeating it, or running it " +
+		"twice at once, redrives each item once.\n\n" +
+		"Exit 0: done. Exit 1: something could not be redriven, or what --id or --cause named was skipped for want of a flag."
+}
+
+// Validate is called by kong.
+func (c *parkedRedriveCmd) Validate() error {
+	if c.Limit < 0 {
+		return errors.New("--limit must not be negative; without it there is no limit")
+	}
+	if !c.All && c.ID == "" && c.Cause == "" { // an empty variable of a script must not mean everything
+		return errors.New("--id or --cause is empty; say which one, or --all")
+	}
+	return nil
+}
+
+func (c *parkedRedriveCmd) Run(e *env) error {
+	db, err := c.open(e.ctx, sqldb.Options{})
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	return c.redrive(e, parkedOf(db, resender(db)))
+}
+
+// redriveProgress is after how many items a line on stderr says how far a redrive is: every few seconds.
+const redriveProgress = 1000
+
+func (c *parkedRedriveCmd) redrive(e *env, p *notifier.Parked) error {
+	report, err := p.Redrive(e.ctx, notifier.RedriveOrder{
+		Select: notifier.Selection{Kind: kindFlag(c.Kind), ID: c.ID, Cause: c.Cause},
+		All:    c.All, Limit: c.Limit, DryRun: c.DryRun, AcceptDuplicates: c.AcceptDuplicates, EvenPermanent: c.EvenPermanent,
+		By: "redrive:" + whoAsks(c.By),
+		Progress: func(n notifier.RedriveCounts) {
+			if (n.Redriven+n.Skipped+n.Failed)%redriveProgress == 0 {
+				fmt.Fprintf(e.stderr, "redriven %d, skipped %d, failed %d …\n", n.Redriven, n.Skipped, n.Failed)
+			}
+		}})
+	if errors.Is(err, notifier.ErrNotParked) {
+		return fmt.Errorf("%s: %w; `ansim parked list` shows what is parked", c.ID, err)
+	}
+	if writeErr := writeRedriven(e.stdout, report); writeErr != nil {
+		return writeErr
+	}
+	if report.Interrupted {
+		fmt.Fprintf(e.stderr, "interrupted after %d redriven, %d skipped, %d failed; the same command goes on where it stopped\n",
+			report.Redriven, report.Skipped, report.Failed)
+	}
+	if c.JSON {
+		if err := writeJSON(e, report); err != nil {
+			return err
+		}
+	}
+	switch {
+	case errors.Is(err, context.Canceled):
+		return errSilent
+	case err != nil:
+		return err
+	case c.failed(report):
+		return errSilent
+	}
+	return nil
+}
+
+// failed says whether something that was meant was not redriven and still waits for somebody.
+func (c *parkedRedriveCmd) failed(r notifier.RedriveReport) bool {
+	if c.DryRun {
+		return false
+	}
+	for _, g := range r.Groups {
+		if g.NeedsFlag() && !c.All {
+			return true
+		}
+	}
+	return r.Failed > 0
+}
+
+// resender asks for a text again.
+//
+// SEAM: booking.Resend is built beside this. Until it is wired here, texts are listed and rehearsed, and a redrive of them
+// ends with an error that says so; events are redriven. The wiring is
+//
+//	return func(ctx context.Context, r notifier.ResendRequest) error {
+//		checked := func(ctx context.Context, tx *sqldb.Tx, ids []string) (map[string]map[event.Recipient]booking.NewestText, error) {
+//			if err := r.Check(ctx, tx); err != nil {
+//				return nil, err
+//			}
+//			return look(ctx, tx, ids) // the TextLook that the API has, too
+//		}
+//		_, err := booking.Resend(ctx, db, checked, booking.ResendOrder{ReservationID: r.ReservationID, Reason: r.Reason, By: r.By,
+//			Recipients: []event.Recipient{r.Recipient}, EvenIfUnknown: r.EvenIfUnknown, NoCoolDown: true})
+//		var no *booking.Refusal
+//		if errors.As(err, &no) {
+//			return fmt.Errorf("%w: %w", notifier.ErrResendRefused, no.Kind)
+//		}
+//		return err
+//	}
+func resender(*sqldb.DB) func(context.Context, notifier.ResendRequest) error { return nil }
+
+func parkedOf(db *sqldb.DB, resend func(context.Context, notifier.ResendRequest) error) *notifier.Parked {
+	return &notifier.Parked{DB: db, Directory: app.Appointments, Permanent: permanent, Explain: explainParked, Resend: resend}
+}
+
+// errorCode is the provider's code in the reason of a text, false when there is none.
+func errorCode(reason string) (int, bool) {
+	digits, ok := strings.CutPrefix(reason, "error-")
+	n, err := strconv.Atoi(digits)
+	return n, ok && err == nil
+}
+
+// permanent says whether a text that failed for this reason would fail again as it is. Of codes that nobody explains we do not
+// know.
+func permanent(reason string) bool {
+	if reason == notifier.ReasonOptedOut {
+		return true
+	}
+	if n, ok := errorCode(reason); ok {
+		c, known := twilio.Explain(n)
+		return known && (c.Disposition == notifier.Permanent || c.Disposition == notifier.OptedOut)
+	}
+	return false
+}
+
+// explainParked says why a text is held or has failed.
+func explainParked(reason string) (ko, en string) {
+	if n, ok := errorCode(reason); ok {
+		c, _ := twilio.Explain(n)
+		return c.Ko, c.En
+	}
+	switch reason {
+	case notifier.ReasonAnswerLost:
+		return "문자가 발송되었는지 확인되지 않았습니다. 다시 보내면 두 번 받을 수 있습니다.",
+			"It is unknown whether the text was sent. Sent again, it may arrive twice."
+	case notifier.ReasonLookupFailed:
+		return "문자 사업자에게 발송 여부를 확인하지 못했습니다. 다시 보내면 두 번 받을 수 있습니다.",
+			"The provider could not be asked whether the text was sent. Sent again, it may arrive twice."
+	case notifier.ReasonOptedOut:
+		return "받는 분이 문자 수신을 거부했습니다.", "The person asked for no more texts from this sender."
+	case notifier.ReasonCannotRender:
+		return "문자 내용을 만들 수 없습니다. 로그를 확인하십시오.", "The text could not be made. Look into the log of the notifier."
+	}
+	return "", ""
+}
+
+// whoAsks is the name that a redrive is recorded with.
+func whoAsks(by string) string {
+	if by != "" {
+		return by
+	}
+	if u, err := user.Current(); err == nil && u.Username != "" {
+		return u.Username
+	}
+	return "somebody"
+}
+
+func kindFlag(kind string) notifier.ParkedKind {
+	if kind == "all" {
+		return ""
+	}
+	return notifier.ParkedKind(kind)
+}
+
+func writeJSON(e *env, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(e.stdout, "%s\n", b)
+	return err
+}

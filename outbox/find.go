@@ -1,0 +1,48 @@
+package outbox
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+
+	"ansim/schema/event"
+	"ansim/schema/sqldb"
+)
+
+// ByEventID reads the event with this id; false when the outbox has none, as after its retention, or when id is no UUID.
+func ByEventID(ctx context.Context, tx *sqldb.Tx, id string) (event.Event, bool, error) {
+	if _, err := uuid.Parse(id); err != nil {
+		return event.Event{}, false, nil
+	}
+	var r record
+	err := tx.Get(ctx, &r, `SELECT `+columns+` FROM outbox o WHERE o.event_id = ?`, id)
+	if errors.Is(err, sql.ErrNoRows) {
+		return event.Event{}, false, nil
+	}
+	if err != nil {
+		return event.Event{}, false, fmt.Errorf("read an event of the outbox: %w", err)
+	}
+	return r.event(), true, nil
+}
+
+// Resends reads the events by which people asked for the texts of these reservations again, in the order of their ids. The
+// notifier may not have taken them in yet: between the commit and its message such an event is the only trace of the wish.
+func Resends(ctx context.Context, tx *sqldb.Tx, reservationIDs []string) ([]event.Event, error) {
+	if len(reservationIDs) == 0 {
+		return nil, nil
+	}
+	rows := sqldb.NewRows("src", sqldb.Column{Name: "src_id", Type: sqldb.UUID})
+	for _, id := range reservationIDs {
+		rows.Add(id)
+	}
+	src, args := tx.Source(rows)
+	var rs []record
+	if err := tx.Select(ctx, &rs, "WITH "+src+` SELECT `+columns+` FROM outbox o
+		WHERE o.reservation_id IN (SELECT src_id FROM src) AND o.resend > 0 ORDER BY o.id`, tx.Unplanned(args...)...); err != nil {
+		return nil, fmt.Errorf("read the resends of the outbox: %w", err)
+	}
+	return eventsOf(rs), nil
+}
