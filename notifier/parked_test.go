@@ -51,7 +51,9 @@ func TestParkedIsListedByCause(t *testing.T) {
 		ev, _ := w.readable()
 
 		at := func(d time.Duration) time.Time { return parkedNow.Add(-d) }
-		why := func(reason string) notifier.Sentences { return notifier.Sentences{Ko: "왜 " + reason, En: "why " + reason} }
+		why := func(reason string) notifier.Sentences {
+			return notifier.Sentences{Ko: "왜 " + reason, En: "why " + reason}
+		}
 		want := []notifier.ParkedCause{
 			{Kind: notifier.ParkedEvents, Cause: "event of an unknown version: ansim.reservation.booked.v1", Standing: notifier.StandingOpen, Count: 1,
 				Oldest: at(time.Hour), Newest: at(time.Hour), Examples: []string{ev},

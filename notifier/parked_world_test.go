@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -29,8 +28,8 @@ type world struct {
 	db *sqldb.DB
 	n  int
 
-	mu   sync.Mutex
-	hook func(r notifier.ResendRequest) error // before a resend, outside of its transaction
+	// Around a resend, outside of its transaction; only for tests with one redrive at a time.
+	hook, after func(r notifier.ResendRequest) error
 }
 
 // eachWorld runs fn on both databases.
@@ -218,16 +217,13 @@ func worldDirectory(ctx context.Context, tx *sqldb.Tx, ids []string, _ bool) (ma
 // resend does what booking's does: it locks the reservation, then looks, then takes the next number and writes the resend and
 // its event in one transaction.
 func (w *world) resend(ctx context.Context, r notifier.ResendRequest) error {
-	w.mu.Lock()
-	hook := w.hook
-	w.mu.Unlock()
-	if hook != nil {
-		if err := hook(r); err != nil {
+	if w.hook != nil {
+		if err := w.hook(r); err != nil {
 			return err
 		}
 	}
 	id := uuid.Must(uuid.NewV7()).String()
-	return w.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+	err := w.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
 		var version, number int
 		if err := tx.Get(ctx, &version, `SELECT version FROM reservation WHERE id = ?`+tx.ForUpdate(), r.ReservationID); err != nil {
 			return err
@@ -255,6 +251,10 @@ func (w *world) resend(ctx context.Context, r notifier.ResendRequest) error {
 		return outbox.Append(ctx, tx, []event.Event{{ID: id, Type: typ, ReservationID: r.ReservationID, Version: version,
 			Recipients: []event.Recipient{r.Recipient}, Resend: number, Time: parkedNow}})
 	})
+	if err == nil && w.after != nil {
+		return w.after(r)
+	}
+	return err
 }
 
 // resent is a row of the table resend.
