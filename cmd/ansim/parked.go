@@ -8,6 +8,8 @@ import (
 	"os/user"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"ansim/cmd/app"
 	"ansim/notifier"
@@ -105,10 +107,14 @@ func (c *parkedRedriveCmd) Run(e *env) error {
 const redriveProgress = 1000
 
 func (c *parkedRedriveCmd) redrive(e *env, p *notifier.Parked) error {
+	by, err := whoAsks(c.By)
+	if err != nil {
+		return err
+	}
 	report, err := p.Redrive(e.ctx, notifier.RedriveOrder{
 		Select: notifier.Selection{Kind: kindFlag(c.Kind), ID: c.ID, Cause: c.Cause},
 		All:    c.All, Limit: c.Limit, DryRun: c.DryRun, AcceptDuplicates: c.AcceptDuplicates, EvenPermanent: c.EvenPermanent,
-		By: "redrive:" + whoAsks(c.By),
+		By: "redrive:" + by,
 		Progress: func(n notifier.RedriveCounts) {
 			if (n.Redriven+n.Skipped+n.Failed)%redriveProgress == 0 {
 				fmt.Fprintf(e.stderr, "redriven %d, skipped %d, failed %d …\n", n.Redriven, n.Skipped, n.Failed)
@@ -153,26 +159,11 @@ func (c *parkedRedriveCmd) failed(r notifier.RedriveReport) bool {
 	return r.Failed > 0
 }
 
-// resender asks for a text again.
+// resender asks for a text again, by the rule of booking.
 //
-// SEAM: booking.Resend is built beside this. Until it is wired here, texts are listed and rehearsed, and a redrive of them
-// ends with an error that says so; events are redriven. The wiring is
-//
-//	return func(ctx context.Context, r notifier.ResendRequest) error {
-//		checked := func(ctx context.Context, tx *sqldb.Tx, ids []string) (map[string]map[event.Recipient]booking.NewestText, error) {
-//			if err := r.Check(ctx, tx); err != nil {
-//				return nil, err
-//			}
-//			return look(ctx, tx, ids) // the TextLook that the API has, too
-//		}
-//		_, err := booking.Resend(ctx, db, checked, booking.ResendOrder{ReservationID: r.ReservationID, Reason: r.Reason, By: r.By,
-//			Recipients: []event.Recipient{r.Recipient}, EvenIfUnknown: r.EvenIfUnknown, NoCoolDown: true})
-//		var no *booking.Refusal
-//		if errors.As(err, &no) {
-//			return fmt.Errorf("%w: %w", notifier.ErrResendRefused, no.Kind)
-//		}
-//		return err
-//	}
+// SEAM: it is to call booking.Resend, with r.Check before its look at the texts, NoCoolDown, and a *booking.Refusal wrapped in
+// notifier.ErrResendRefused. Until it does, texts are listed and rehearsed, a redrive of them says that it cannot, and events
+// are redriven.
 func resender(*sqldb.DB) func(context.Context, notifier.ResendRequest) error { return nil }
 
 func parkedOf(db *sqldb.DB, resend func(context.Context, notifier.ResendRequest) error) *notifier.Parked {
@@ -216,19 +207,26 @@ func explainParked(reason string) (ko, en string) {
 		return "받는 분이 문자 수신을 거부했습니다.", "The person asked for no more texts from this sender."
 	case notifier.ReasonCannotRender:
 		return "문자 내용을 만들 수 없습니다. 로그를 확인하십시오.", "The text could not be made. Look into the log of the notifier."
+	case notifier.ReasonNoReservation:
+		return "문자의 예약이 없습니다. 데이터베이스를 복원했는지 확인하십시오.",
+			"The text's reservation does not exist. Find out whether the database was restored from an older copy."
 	}
 	return "", ""
 }
 
-// whoAsks is the name that a redrive is recorded with.
-func whoAsks(by string) string {
-	if by != "" {
-		return by
+// whoAsks is the name that a redrive is recorded with. With what stands before it, it must fit into 100 characters.
+func whoAsks(by string) (string, error) {
+	if by == "" {
+		u, err := user.Current()
+		if err != nil || u.Username == "" {
+			return "", fmt.Errorf("%w: this machine does not tell your user name; say who asks with --by NAME", app.ErrUsage)
+		}
+		by = u.Username
 	}
-	if u, err := user.Current(); err == nil && u.Username != "" {
-		return u.Username
+	if utf8.RuneCountInString(by) > 90 || strings.ContainsFunc(by, unicode.IsControl) {
+		return "", fmt.Errorf("%w: --by takes at most 90 characters in one line", app.ErrUsage)
 	}
-	return "somebody"
+	return by, nil
 }
 
 func kindFlag(kind string) notifier.ParkedKind {
