@@ -32,7 +32,7 @@ func (c *checkCmd) Help() string {
 		"Exit 1: violations, or something that was to be compared could not be read.\n\n" +
 		"With --provider the whole list of the account is paged through, newest first, as far back as --since; optional in the " +
 		"environment: ANSIM_TWILIO_FROM (other senders' texts are left out), ANSIM_TWILIO_BASE_URL (a sandbox). " +
-		"With --kafka the topic is read from its first to its last record; an embedded broker cannot be read beside its service."
+		"With --kafka the topic is read from its first to its last record, within ten minutes."
 }
 
 func (c *checkCmd) Run(e *env) error {

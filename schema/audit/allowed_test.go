@@ -113,6 +113,16 @@ func TestAllowed(t *testing.T) {
 			w.becomes(2, "suppressed", "may-have-been-sent-then-cancelled", "unknown")
 			w.cancel(2, ago(50*time.Minute))
 		}, figures: func(f *Figures) { f.Accepted, f.Delivered, f.Explained = 2, 2, 1 }},
+		"called back, cancelled, and told, before the answer came": {makes: func(w world) {
+			w.cancel(2, ago(50*time.Minute))
+			w.exec(`UPDATE attempt SET finished_at = ? WHERE token = ?`, ago(20*time.Minute), tokenOf(2))
+		}},
+		"lost, called back, cancelled, and told at once": {makes: func(w world) {
+			w.exec(`UPDATE attempt SET unknown_at = finished_at WHERE token = ?`, tokenOf(2))
+			w.exec(`UPDATE receipt SET received_at = ? WHERE attempt_token = ?`, after(2*time.Second), tokenOf(2))
+			w.cancel(2, after(2500*time.Millisecond))
+			w.exec(`UPDATE attempt SET started_at = ? WHERE token = ?`, after(3*time.Second), tokenOf(102))
+		}},
 		"the clocks of two transactions": {makes: func(w world) {
 			w.exec(`UPDATE attempt SET started_at = ? WHERE token = ?`, after(1900*time.Millisecond), tokenOf(2))
 			w.exec(`UPDATE attempt SET finished_at = ? WHERE token = ?`, after(3*time.Second), tokenOf(2))

@@ -14,9 +14,11 @@
 //
 // # Memory
 //
-// Tables are aggregated by the database, never loaded. What must be compared with another account goes through a merge sort
-// that keeps 13 MB and puts the rest into a temporary file; the file holds ids and keyed hashes, never a number or a text, and
-// the key is forgotten when the process ends. An account takes up to 220 bytes of it for each text.
+// Tables are aggregated by the database, never loaded. What must be compared with another account goes through merge sorts, each
+// of which keeps 13 MB and puts the rest into a temporary file: some 500 bytes a text in all. The files hold ids and hashes, never
+// a number or a text; numbers and codes are hashed with a key that is forgotten when the process ends.
+//
+// MEASURED
 //
 // It holds a snapshot for as long as it takes. That blocks nobody, but PostgreSQL keeps dead rows meanwhile.
 package audit

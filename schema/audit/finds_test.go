@@ -214,6 +214,7 @@ var plantings = map[string]planted{
 	"the newer text beside the older": {func(w world) {
 		w.cancel(2, ago(30*time.Minute))
 		w.exec(`UPDATE attempt SET finished_at = ? WHERE token = ?`, ago(20*time.Minute), tokenOf(2))
+		w.exec(`UPDATE receipt SET received_at = ? WHERE attempt_token = ?`, ago(20*time.Minute), tokenOf(2))
 	}, "I13", "text that began before it was known what became of an older one", tokenOf(102)},
 	"the newer text before a look": {func(w world) {
 		w.becomes(2, "suppressed", "may-have-been-sent-then-cancelled", "unknown")

@@ -194,8 +194,8 @@ func i13(d dialect) invariant {
 			{"text that began after one of a newer version", `SELECT a.token AS id` + pairs + `AND b.n = 1
 				WHERE a.started_at > b.started_at GROUP BY a.token`, nil},
 			{"text that began before it was known what became of an older one", `SELECT b.token AS id` + pairs + `
-				WHERE a.started_at <= b.started_at AND NOT ` + failedBy + ` AND (` + underWay + `
-					OR NOT ` + takenBy + ` AND ` + soon(d) + `) GROUP BY b.token`, []arg{seconds(firstLook)}},
+				WHERE a.started_at <= b.started_at AND NOT ` + failedBy + ` AND NOT ` + takenBy + `
+				AND (` + underWay + ` OR ` + soon(d) + `) GROUP BY b.token`, []arg{seconds(firstLook)}},
 		},
 	}
 }
