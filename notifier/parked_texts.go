@@ -34,9 +34,8 @@ type person struct {
 
 // readParkedTexts reads a page of held and failed texts behind an id, with what they are now.
 //
-// It walks along the message table, which has no index on the state on purpose: one would make every change of a message
-// write to all indexes. A page of what is parked densely is read from the rows themselves, and of what is sparse the whole
-// table once: the planner chooses, as the statement is planned for each run.
+// It walks along the queue, in which they stand for somebody to decide; the message table has no index on the state on
+// purpose: one would make every change of a message write to all indexes.
 func (p *Parked) readParkedTexts(ctx context.Context, tx *sqldb.Tx, sel Selection, after string, limit int) ([]ParkedItem, error) {
 	where, args := `m.state IN ('held', 'failed') AND m.id > ?`, []any{after}
 	if sel.ID != "" {
@@ -51,7 +50,7 @@ func (p *Parked) readParkedTexts(ctx context.Context, tx *sqldb.Tx, sel Selectio
 	}
 	var ts []parkedText
 	err := tx.Select(ctx, &ts, `SELECT m.id, m.reservation_id, m.version, m.recipient, m.resend, m.reason, m.attempts, m.updated_at
-		FROM message m WHERE `+where+` ORDER BY m.id LIMIT ?`, tx.Unplanned(append(args, limit)...)...)
+		FROM message_queue q JOIN message m ON m.id = q.message_id WHERE q.job = 'person' AND `+where+` ORDER BY m.id LIMIT ?`, tx.Unplanned(append(args, limit)...)...)
 	if err != nil || len(ts) == 0 {
 		return nil, err
 	}

@@ -112,6 +112,9 @@ func (w *world) text(p parkedText) string {
 	w.exec(`INSERT INTO message (id, event_id, reservation_id, version, kind, recipient, resend, state, reason, attempts, event_at,
 		created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, id, uuid.NewString(), p.reservation, p.version,
 		string(p.kind), string(p.recipient), p.resend, string(p.state), p.reason, len(p.attempts), at, at, at)
+	if p.state == notifier.StateHeld || p.state == notifier.StateFailed {
+		w.exec(`INSERT INTO message_queue (message_id, job, priority, due_at, since) VALUES (?, 'person', 0, ?, ?)`, id, at, at)
+	}
 	for i, s := range p.attempts {
 		w.exec(`INSERT INTO attempt (token, message_id, n, state, body_hash, started_at) VALUES (?, ?, ?, ?, ?, ?)`,
 			uuid.NewString(), id, i+1, string(s), []byte{1}, at)

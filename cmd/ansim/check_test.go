@@ -78,8 +78,8 @@ func TestCheckExitCodes(t *testing.T) {
 			t.Errorf("%q: exit %d, %s%s", c.args, code, stdout, stderr)
 		}
 	}
-	exec(t, db, `INSERT INTO message_queue (message_id, job, priority, due_at) VALUES ('00000000-0000-7000-0000-000000000001', 'poll', 0, ?)`,
-		sqldb.At(time.Now()))
+	exec(t, db, `INSERT INTO message_queue (message_id, job, priority, due_at, since) VALUES ('00000000-0000-7000-0000-000000000001', 'poll', 0, ?, ?)`,
+		sqldb.At(time.Now()), sqldb.At(time.Now()))
 	code, stdout, _ := check(t, url)
 	if code != 1 || !strings.Contains(stdout, "BROKEN") || !strings.Contains(stdout, "due time of no message: 00000000-0000-7000-0000-000000000001") {
 		t.Errorf("exit %d, %s", code, stdout)

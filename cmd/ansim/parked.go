@@ -6,14 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"os/user"
-	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
+	"ansim/booking"
 	"ansim/cmd/app"
 	"ansim/notifier"
-	"ansim/notifier/twilio"
+	"ansim/schema/event"
 	"ansim/schema/sqldb"
 )
 
@@ -159,59 +159,39 @@ func (c *parkedRedriveCmd) failed(r notifier.RedriveReport) bool {
 	return r.Failed > 0
 }
 
-// resender asks for a text again, by the rule of booking.
-//
-// SEAM: it is to call booking.Resend, with r.Check before its look at the texts, NoCoolDown, and a *booking.Refusal wrapped in
-// notifier.ErrResendRefused. Until it does, texts are listed and rehearsed, a redrive of them says that it cannot, and events
-// are redriven.
-func resender(*sqldb.DB) func(context.Context, notifier.ResendRequest) error { return nil }
+// resender asks for a text again, by the rule of booking. The look at the texts comes after booking holds the reservation's
+// lock: there it is seen whether somebody else has redriven the text meanwhile.
+func resender(db *sqldb.DB) func(context.Context, notifier.ResendRequest) error {
+	return func(ctx context.Context, r notifier.ResendRequest) error {
+		look := func(ctx context.Context, tx *sqldb.Tx, ids []string) (map[string]map[event.Recipient]booking.NewestText, error) {
+			if err := r.Check(ctx, tx); err != nil {
+				return nil, err
+			}
+			return app.LookAtTexts(ctx, tx, ids)
+		}
+		_, err := booking.Resend(ctx, db, look, booking.ResendOrder{ReservationID: r.ReservationID,
+			Recipients: []event.Recipient{r.Recipient}, Reason: r.Reason, By: r.By, EvenIfUnknown: r.EvenIfUnknown, NoCoolDown: true})
+		var refused *booking.Refusal
+		if errors.As(err, &refused) {
+			return fmt.Errorf("%w: %w", notifier.ErrResendRefused, err)
+		}
+		return err
+	}
+}
 
 func parkedOf(db *sqldb.DB, resend func(context.Context, notifier.ResendRequest) error) *notifier.Parked {
-	return &notifier.Parked{DB: db, Directory: app.Appointments, Permanent: permanent, Explain: explainParked, Resend: resend}
+	return &notifier.Parked{DB: db, Directory: app.Appointments, Permanent: app.Permanent, Explain: explainParked, Resend: resend}
 }
 
-// errorCode is the provider's code in the reason of a text, false when there is none.
-func errorCode(reason string) (int, bool) {
-	digits, ok := strings.CutPrefix(reason, "error-")
-	n, err := strconv.Atoi(digits)
-	return n, ok && err == nil
-}
-
-// permanent says whether a text that failed for this reason would fail again as it is. Of codes that nobody explains we do not
-// know.
-func permanent(reason string) bool {
-	if reason == notifier.ReasonOptedOut {
-		return true
-	}
-	if n, ok := errorCode(reason); ok {
-		c, known := twilio.Explain(n)
-		return known && (c.Disposition == notifier.Permanent || c.Disposition == notifier.OptedOut)
-	}
-	return false
-}
-
-// explainParked says why a text is held or has failed.
+// explainParked says to staff why a text is held or has failed. Of one that may have arrived it says what that means for
+// sending it again.
 func explainParked(reason string) (ko, en string) {
-	if n, ok := errorCode(reason); ok {
-		c, _ := twilio.Explain(n)
-		return c.Ko, c.En
-	}
-	switch reason {
-	case notifier.ReasonAnswerLost:
+	s := app.Explain(reason)
+	if reason == notifier.ReasonAnswerLost || reason == notifier.ReasonLookupFailed {
 		return "문자가 발송되었는지 확인되지 않았습니다. 다시 보내면 두 번 받을 수 있습니다.",
 			"It is unknown whether the text was sent. Sent again, it may arrive twice."
-	case notifier.ReasonLookupFailed:
-		return "문자 사업자에게 발송 여부를 확인하지 못했습니다. 다시 보내면 두 번 받을 수 있습니다.",
-			"The provider could not be asked whether the text was sent. Sent again, it may arrive twice."
-	case notifier.ReasonOptedOut:
-		return "받는 분이 문자 수신을 거부했습니다.", "The person asked for no more texts from this sender."
-	case notifier.ReasonCannotRender:
-		return "문자 내용을 만들 수 없습니다. 로그를 확인하십시오.", "The text could not be made. Look into the log of the notifier."
-	case notifier.ReasonNoReservation:
-		return "문자의 예약이 없습니다. 데이터베이스를 복원했는지 확인하십시오.",
-			"The text's reservation does not exist. Find out whether the database was restored from an older copy."
 	}
-	return "", ""
+	return s.Ko, s.En
 }
 
 // whoAsks is the name that a redrive is recorded with. With what stands before it, it must fit into 100 characters.

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
+	"ansim/cmd/app"
 	"ansim/notifier"
 	"ansim/outbox"
 	"ansim/schema"
@@ -90,6 +91,7 @@ func (d *depot) text(state notifier.State, reason string) (id, reservation strin
 		reservation, fmt.Sprintf("CANARY%04d", d.n), depotKey, []byte(id), parkedCanaries[0], parkedCanaries[1], at, at)
 	d.exec(`INSERT INTO message (id, event_id, reservation_id, version, kind, recipient, state, reason, event_at, created_at, updated_at)
 		VALUES (?, ?, ?, 1, 'confirmation', 'resident', ?, ?, ?, ?, ?)`, id, uuid.NewString(), reservation, string(state), reason, at, at, at)
+	d.exec(`INSERT INTO message_queue (message_id, job, priority, due_at, since) VALUES (?, 'person', 0, ?, ?)`, id, at, at)
 	return id, reservation
 }
 
@@ -331,17 +333,17 @@ func TestParkedReasonsAreExplained(t *testing.T) {
 	t.Parallel()
 	for reason, lasts := range map[string]bool{notifier.ReasonAnswerLost: false, notifier.ReasonLookupFailed: false,
 		notifier.ReasonOptedOut: true, notifier.ReasonCannotRender: false, notifier.ReasonNoReservation: false, "error-21211": true, "error-21610": true,
-		"error-30003": false, "error-30007": true} {
+		"error-30003": false, "error-30007": true, "error-99999": false} {
 		if ko, en := explainParked(reason); ko == "" || en == "" {
 			t.Errorf("%s is not explained: %q, %q", reason, ko, en)
 		}
-		if permanent(reason) != lasts {
+		if app.Permanent(reason) != lasts {
 			t.Errorf("%s: permanent is %t", reason, !lasts)
 		}
 	}
-	for _, reason := range []string{"", "error-", "error-x", "error-99999", "what a newer program says"} {
-		if ko, en := explainParked(reason); ko != "" || en != "" || permanent(reason) {
-			t.Errorf("%q: %q, %q, %t", reason, ko, en, permanent(reason))
+	for _, reason := range []string{"", "error-", "error-x", "what a newer program says"} {
+		if ko, en := explainParked(reason); ko != "" || en != "" || app.Permanent(reason) {
+			t.Errorf("%q: %q, %q, %t", reason, ko, en, app.Permanent(reason))
 		}
 	}
 }

@@ -47,7 +47,7 @@ func (a *App) routes() (http.Handler, error) {
 		return nil, err
 	}
 	mux.Handle("POST /v1/providers/twilio/status/{token}", callback)
-	mux.Handle("/", api.New(api.Options{Service: a.service, Keys: booking.NewKeys(a.db), Texts: texts{a}, Log: a.log,
+	mux.Handle("/", api.New(api.Options{Service: a.service, Keys: booking.NewKeys(a.db), Texts: texts{a}, Explain: explain, Log: a.log,
 		Programmes: func(ctx context.Context) ([]booking.Programme, error) { return booking.ListProgrammes(ctx, a.db) }}))
 	return mux, nil
 }
