@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -25,7 +26,7 @@ import (
 )
 
 // patience is how long a test waits for what must come; nothing is decided by its length.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // quick are the times of a pipeline whose tests need not wait for minutes.
 var quick = notifier.Policy{
@@ -46,11 +47,14 @@ type rig struct {
 	t      *testing.T
 	db     *sqldb.DB
 	phones *sandbox.Server
+	wire   *wire            // between us and the phone network
 	api    *httptest.Server // the phone network's
 	back   *httptest.Server // our callback endpoint
 	rec    *notifier.Recorder
 	source *source
 	policy notifier.Policy
+
+	figures *prometheus.Registry // the recorder's
 
 	mu   sync.Mutex
 	book map[string]notifier.Appointment
@@ -97,16 +101,23 @@ func (s *source) commits() int {
 
 func newRig(t *testing.T, db *sqldb.DB, policy notifier.Policy) *rig {
 	t.Helper()
+	return newRigWith(t, db, policy, sandbox.Options{SentAfter: [2]time.Duration{0, time.Millisecond},
+		DeliveredAfter: [2]time.Duration{time.Millisecond, 2 * time.Millisecond}, CallbackRetries: []time.Duration{50 * time.Millisecond}})
+}
+
+// newRigWith is newRig with a phone network of one's own.
+func newRigWith(t *testing.T, db *sqldb.DB, policy notifier.Policy, net sandbox.Options) *rig {
+	t.Helper()
 	r := &rig{t: t, db: db, policy: policy, book: map[string]notifier.Appointment{}, source: &source{records: make(chan kafka.Record, 10000)}}
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
 	var err error
-	r.phones, err = sandbox.New(sandbox.Options{SentAfter: [2]time.Duration{0, time.Millisecond},
-		DeliveredAfter: [2]time.Duration{time.Millisecond, 2 * time.Millisecond}, CallbackRetries: []time.Duration{50 * time.Millisecond}})
-	if err != nil {
+	if r.phones, err = sandbox.New(net); err != nil {
 		t.Fatal(err)
 	}
-	r.api = httptest.NewServer(r.phones)
-	r.rec = notifier.NewRecorder(db, policy, notifier.NewMetrics(prometheus.NewRegistry()), log)
+	r.wire = newWire(r.phones)
+	r.api = httptest.NewServer(r.wire)
+	r.figures = prometheus.NewRegistry()
+	r.rec = notifier.NewRecorder(db, policy, notifier.NewMetrics(r.figures), log)
 	var callback http.Handler
 	r.back = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { callback.ServeHTTP(w, req) }))
 	callback, err = twilio.NewCallback(twilio.CallbackOptions{AccountSID: r.phones.AccountSID(), Tokens: []string{r.phones.AuthToken()},
@@ -122,6 +133,7 @@ func newRig(t *testing.T, db *sqldb.DB, policy notifier.Policy) *rig {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
+		r.wire.open()
 		r.api.CloseClientConnections()
 		r.api.Close()
 		_ = r.phones.Close()
@@ -134,12 +146,19 @@ func newRig(t *testing.T, db *sqldb.DB, policy notifier.Policy) *rig {
 // start runs a notifier until the test ends.
 func (r *rig) start() *notifier.Notifier {
 	r.t.Helper()
+	return r.startAt(r.api.URL)
+}
+
+// startAt is start with the phone network at another address.
+func (r *rig) startAt(baseURL string) *notifier.Notifier {
+	r.t.Helper()
 	log := slog.New(slog.NewTextHandler(r.t.Output(), nil))
 	provider, err := twilio.New(twilio.Options{AccountSID: r.phones.AccountSID(), AuthToken: r.phones.AuthToken(),
-		From: "+15005550006", BaseURL: r.api.URL, PublicURL: r.back.URL, Log: log})
+		From: "+15005550006", BaseURL: baseURL, PublicURL: r.back.URL, Log: log})
 	if err != nil {
 		r.t.Fatal(err)
 	}
+	r.t.Cleanup(provider.Close)
 	n := notifier.Start(notifier.Options{DB: r.db, Source: r.source, Directory: r.directory, Provider: provider, Recorder: r.rec,
 		Policy: r.policy, Metrics: notifier.NewMetrics(prometheus.NewRegistry()), Log: log})
 	r.t.Cleanup(n.Stop)
@@ -171,12 +190,40 @@ func (r *rig) reservation(i int) string {
 
 // cancel cancels it: the directory says so, and the event is returned.
 func (r *rig) cancel(id string) event.Event {
+	version := r.alter(id, func(a *notifier.Appointment) { a.Version, a.Status = a.Version+1, "cancelled" }).Version
+	return r.event(id, event.Cancelled, version)
+}
+
+// change moves it to another day: the directory says so, and the event is returned.
+func (r *rig) change(id string) event.Event {
+	version := r.alter(id, func(a *notifier.Appointment) { a.Version, a.StartsAt = a.Version+1, a.StartsAt.Add(24*time.Hour) }).Version
+	return r.event(id, event.Changed, version)
+}
+
+// again is somebody's n-th request to send a reservation's text once more.
+func (r *rig) again(id string, n int) event.Event {
+	e := r.event(id, event.Booked, 1)
+	e.Resend = n
+	return e
+}
+
+// alter changes what the directory says of a reservation.
+func (r *rig) alter(id string, how func(*notifier.Appointment)) notifier.Appointment {
 	r.mu.Lock()
+	defer r.mu.Unlock()
 	a := r.book[id]
-	a.Version, a.Status = a.Version+1, "cancelled"
+	how(&a)
 	r.book[id] = a
-	r.mu.Unlock()
-	return r.event(id, event.Cancelled, a.Version)
+	return a
+}
+
+// crowd makes n reservations and the events of their bookings.
+func (r *rig) crowd(n int) (ids []string, events []event.Event) {
+	for i := range n {
+		ids = append(ids, r.reservation(i))
+		events = append(events, r.event(ids[i], event.Booked, 1))
+	}
+	return ids, events
 }
 
 func (r *rig) event(id string, typ event.Type, version int, to ...event.Recipient) event.Event {
@@ -249,5 +296,82 @@ func (r *rig) untilState(s notifier.State, ids ...string) {
 	})
 }
 
-// taken counts the network's texts that hold each reservation's code.
+// taken counts the texts that the network took.
 func (r *rig) taken() int { return len(r.phones.Texts()) }
+
+// faults sets the network's rules.
+func (r *rig) faults(rules ...sandbox.Rule) {
+	r.t.Helper()
+	if err := r.phones.SetFaults(rules...); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// query reads rows of the database.
+func (r *rig) query(into any, sql string, args ...any) {
+	r.t.Helper()
+	err := r.db.Read(r.t.Context(), func(ctx context.Context, tx *sqldb.Tx) error { return tx.Select(ctx, into, sql, args...) })
+	if err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// exactlyOne judges by the network's own log: each reservation got one text, with its code, at its number, nobody else got
+// any, and no number the same words twice.
+func (r *rig) exactlyOne(ids ...string) {
+	r.t.Helper()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	type words struct{ to, body string }
+	texts, to := map[words]int{}, map[string]int{}
+	for _, x := range r.phones.Texts() {
+		if texts[words{x.To, x.Body}]++; texts[words{x.To, x.Body}] == 2 {
+			r.t.Errorf("text %d (%s) says what the same number had been told before", x.Seq, x.SID)
+		}
+		to[x.To]++
+	}
+	for _, id := range ids {
+		a := r.book[id]
+		if n := to[a.Phone.Reveal()]; n != 1 {
+			r.t.Errorf("reservation %s got %d texts", id, n)
+		}
+		delete(to, a.Phone.Reveal())
+	}
+	for range to {
+		r.t.Error("a number of no reservation got a text")
+	}
+	for x := range texts {
+		if !r.codeOf(x.to, x.body) {
+			r.t.Error("a text does not carry the code of its number's reservation")
+		}
+	}
+	if v := r.phones.Violations(); len(v) != 0 {
+		r.t.Errorf("violations: %v", v)
+	}
+}
+
+// codeOf says whether a text to the number carries its reservation's code; r.mu is held.
+func (r *rig) codeOf(to, body string) bool {
+	for _, a := range r.book {
+		if a.Phone.Reveal() == to && strings.Contains(body, a.Code[:5]+"-"+a.Code[5:]) {
+			return true
+		}
+	}
+	return false
+}
+
+// figure is the value of one of the recorder's figures.
+func (r *rig) figure(name string) float64 {
+	r.t.Helper()
+	families, err := r.figures.Gather()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == name {
+			return f.GetMetric()[0].GetCounter().GetValue()
+		}
+	}
+	r.t.Fatalf("no figure %s", name)
+	return 0
+}

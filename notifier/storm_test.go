@@ -1,0 +1,106 @@
+package notifier_test
+
+import (
+	"testing"
+	"time"
+
+	"ansim/notifier"
+	"ansim/notifier/sandbox"
+	"ansim/schema/sqldb"
+	"ansim/test/dbtest"
+)
+
+// probes is how many requests in a row a test watches while the provider refuses.
+const probes = 8
+
+// TestARefusedAccountBurnsNothing: five hundred wait while the provider refuses our account. It is asked with one text at a
+// time, with a pause between, and nothing is given up; when the account works again, sending goes on by itself.
+func TestARefusedAccountBurnsNothing(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+		p := quick
+		p.Slots = 32
+		p.ConfigurationPause = 300 * time.Millisecond
+		r := newRig(t, db, p)
+		r.faults(sandbox.Rule{Answer: sandbox.Answer401})
+		n := r.start()
+		ids, events := r.crowd(500)
+		r.deliver(events...)
+		r.until("everything waits", func() bool { return r.messages() == len(ids) })
+		r.until("the sender knows", func() bool { return n.Provider() == "refused" && r.wire.underWay() == 0 })
+		first := r.wire.count()
+		if first > p.Slots+1 {
+			t.Errorf("%d requests until it knew, with %d slots", first, p.Slots)
+		}
+		r.until("it was probed", func() bool { return r.wire.count() >= first+probes })
+		calls := r.wire.since(first)[:probes]
+		for i, c := range calls {
+			if c.beside != 1 {
+				t.Errorf("probe %d went with %d others", i, c.beside-1)
+			}
+			if i > 0 && c.came.Sub(calls[i-1].went) < p.ConfigurationPause/2 {
+				t.Errorf("probe %d followed after %s; the pause is %s", i, c.came.Sub(calls[i-1].went), p.ConfigurationPause)
+			}
+		}
+		var burnt []string
+		r.query(&burnt, `SELECT id FROM message WHERE failures > 0 OR state NOT IN ('pending', 'sending')`)
+		if len(burnt) > 0 {
+			t.Errorf("%d messages were held responsible for the account", len(burnt))
+		}
+		r.faults()
+		r.untilState(notifier.StateDelivered, ids...)
+		r.exactlyOne(ids...)
+		if got := n.Provider(); got != "ok" {
+			t.Errorf("everything is sent, and the provider is %q", got)
+		}
+	})
+}
+
+// TestAStormOf429 refuses 95 of 100 requests for a while. They become few, since more would only be refused as well;
+// afterwards more and more are under way again, and everybody gets one text.
+func TestAStormOf429(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+		const people, slots, stormy = 300, 8, 18
+		p := quick
+		p.Slots = slots
+		r := newRig(t, db, p)
+		answer := sandbox.Rule{Delay: sandbox.Duration(20 * time.Millisecond)} // so that it matters how many are under way
+		r.faults(sandbox.Rule{Answer: sandbox.Answer429, Match: sandbox.Match{Probability: 0.95}}, answer)
+		n := r.start()
+		ids, events := r.crowd(people)
+		r.deliver(events...)
+		r.until("it storms", func() bool { return r.wire.count() >= stormy })
+		if got := n.Provider(); got != "throttled" && got != "ok" {
+			t.Errorf("the provider answers, and is called %q", got)
+		}
+		passed := r.taken()
+		calls := r.wire.since(0)
+		r.faults(answer)
+		lasted := calls[len(calls)-1].came.Sub(calls[0].came)
+		// Each round of 429s halves how many go, and what passes adds one: 8, 4, and then two at most.
+		for i, c := range calls[8+4:] {
+			if c.beside > 2+passed {
+				t.Errorf("request %d of the storm went with %d others, and %d had passed", i+8+4, c.beside-1, passed)
+			}
+		}
+		r.untilState(notifier.StateDelivered, ids...)
+		r.exactlyOne(ids...)
+		most := 0
+		for _, c := range r.wire.since(len(calls)) {
+			most = max(most, c.beside)
+		}
+		if most <= slots/2 {
+			t.Errorf("after the storm at most %d were under way at once, with %d slots", most, slots)
+		}
+		t.Logf("%d requests, %d passed, in a storm of %s; up to %d at once afterwards", len(calls), passed, lasted, most)
+	})
+}
+
+// messages counts what the intake has made.
+func (r *rig) messages() int {
+	r.t.Helper()
+	var n []int
+	r.query(&n, `SELECT COUNT(*) FROM message`)
+	return n[0]
+}
