@@ -71,11 +71,20 @@ func insert(ctx context.Context, tx *sqldb.Tx, events []event.Event) (int64, err
 	if err != nil || !again {
 		return n, wrapped("queue messages", err)
 	}
-	// What is sent again needs nobody's decision any more.
-	_, err = tx.Exec(ctx, "WITH "+src+` DELETE FROM message_queue WHERE job = 'person' AND message_id IN (
-		SELECT m.id FROM src JOIN message m ON m.reservation_id = src.reservation_id AND m.kind = src.kind
-			AND m.version = src.version AND m.recipient = src.recipient AND m.resend < src.resend)`, args...)
-	return n, wrapped("take what is sent again off the list", err)
+	return n, tidy(ctx, tx, src, args)
+}
+
+// tidy ends what the older texts of resends still wait for: nobody has to decide about them any more, and a further attempt
+// of one that did not arrive would be a second text.
+func tidy(ctx context.Context, tx *sqldb.Tx, src string, args []any) error {
+	const older = ` (SELECT m.id FROM src JOIN message m ON m.reservation_id = src.reservation_id AND m.kind = src.kind
+		AND m.version = src.version AND m.recipient = src.recipient AND m.resend < src.resend
+		WHERE m.state IN ('undelivered', 'failed', 'held'))`
+	if _, err := tx.Exec(ctx, "WITH "+src+` UPDATE message SET state = 'failed' WHERE state = 'undelivered' AND id IN`+older, args...); err != nil {
+		return fmt.Errorf("end what is sent again: %w", err)
+	}
+	_, err := tx.Exec(ctx, "WITH "+src+` DELETE FROM message_queue WHERE job IN ('person', 'send') AND message_id IN`+older, args...)
+	return wrapped("take what is sent again off the list", err)
 }
 
 // wrapped says what failed, nil when nothing did.
