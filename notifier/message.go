@@ -82,6 +82,9 @@ var attemptOrder = []AttemptState{
 // rank is the place of s in the order in which attempts move.
 func (s AttemptState) rank() int { return slices.Index(attemptOrder, s) }
 
+// undecided says that the text may have reached the provider without our knowing, or still may.
+func (s AttemptState) undecided() bool { return s == AttemptOpen || s == AttemptUnknown }
+
 // taken says that the provider has taken the text.
 func (s AttemptState) taken() bool { return s.rank() >= AttemptAccepted.rank() }
 

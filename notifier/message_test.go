@@ -74,7 +74,7 @@ func TestLooksEndInAFurtherAttemptAndThenWithAPerson(t *testing.T) {
 			if want := now.Add(look); m.State != StateUnknown || !m.next.at.Equal(want) {
 				t.Fatalf("before look %d of attempt %d: %s due %s, want unknown due %s", i, further+1, m.State, m.next.at, want)
 			}
-			m.missed(now.Add(look), p)
+			m.missed(now.Add(look), now.Add(look), p)
 		}
 		now = now.Add(p.Looks[len(p.Looks)-1])
 		if further == p.Further {

@@ -61,7 +61,7 @@ func Start(opts Options) *Notifier {
 	n.heart = newHeart(opts.DB, n.pace, m)
 	n.job(ctx, "heartbeat", beat, n.heart.beat)
 	rec := &reconciler{db: opts.DB, directory: opts.Directory, provider: opts.Provider, recorder: opts.Recorder,
-		policy: opts.Policy, metrics: opts.Metrics, log: opts.Log, wake: n.Wake}
+		policy: opts.Policy, metrics: opts.Metrics, log: opts.Log, wake: n.Wake, now: time.Now}
 	n.job(ctx, "expire", opts.Policy.LookEvery, func(ctx context.Context) (bool, error) {
 		handled, err := rec.expire(ctx)
 		return handled >= expireClaim, err

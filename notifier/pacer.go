@@ -70,6 +70,7 @@ func newPacer(p Policy, now func() time.Time) *pacer {
 type slot struct {
 	began  time.Time
 	beside bool // it goes on without
+	over   bool // it has ended
 }
 
 // acquire takes at least one slot, waiting for it, and at most n; 0 when ctx ended first.
@@ -112,7 +113,7 @@ func (p *pacer) release(n int) {
 func (p *pacer) stepAside(s *slot) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if s.beside || p.trust < 1 || p.beside >= p.maxBeside || p.state == paceAway || p.state == paceRefused {
+	if s.over || s.beside || p.trust < 1 || p.beside >= p.maxBeside || p.state == paceAway || p.state == paceRefused {
 		return
 	}
 	s.beside = true
@@ -126,6 +127,7 @@ func (p *pacer) stepAside(s *slot) {
 func (p *pacer) done(s *slot, o Outcome) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	s.over = true // the timer that would let it step aside may be running already
 	if s.beside {
 		p.beside--
 	} else {

@@ -213,9 +213,18 @@ func (b bucket) take(ctx context.Context, tx *sqldb.Tx) (tokens float64, err err
 	if err != nil {
 		return 0, fmt.Errorf("read the budget %s: %w", b.name, err)
 	}
-	passed := max(0, now.Sub(row.UpdatedAt.Time).Seconds())
-	return min(b.burst, row.Tokens+passed*b.rate), nil
+	passed := now.Sub(row.UpdatedAt.Time)
+	if passed < -clockSlack { // the clock was set back: without this, nothing would come in until it had caught up
+		if _, err := tx.Exec(ctx, `UPDATE token_bucket SET updated_at = ? WHERE name = ?`, sqldb.At(now), b.name); err != nil {
+			return 0, fmt.Errorf("set the budget %s back: %w", b.name, err)
+		}
+	}
+	return min(b.burst, row.Tokens+max(0, passed.Seconds())*b.rate), nil
 }
+
+// clockSlack is how much earlier than the last user of a budget another may have read the clock, because it waited for the
+// first: less than that is no clock that was set back. It is as long as a transaction may stand still.
+const clockSlack = 10 * time.Second
 
 // give stores what is left of the tokens that take has read.
 func (b bucket) give(ctx context.Context, tx *sqldb.Tx, left float64) error {
@@ -223,7 +232,9 @@ func (b bucket) give(ctx context.Context, tx *sqldb.Tx, left float64) error {
 	if err != nil {
 		return err
 	}
-	_, err = tx.Exec(ctx, `UPDATE token_bucket SET tokens = ?, updated_at = ? WHERE name = ?`, left, sqldb.At(now), b.name)
+	// Never back: the time in between would count twice.
+	_, err = tx.Exec(ctx, `UPDATE token_bucket SET tokens = ?, updated_at = CASE WHEN updated_at > ? THEN updated_at ELSE ? END
+		WHERE name = ?`, left, sqldb.At(now), sqldb.At(now), b.name)
 	return wrapped("store the budget "+b.name, err)
 }
 

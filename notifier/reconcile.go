@@ -44,6 +44,7 @@ type reconciler struct {
 	metrics   *Metrics
 	log       *slog.Logger
 	wake      func() // something may be due for sending
+	now       func() time.Time
 }
 
 // verdict is what a question told of one message, beside the evidence that was recorded.
@@ -190,6 +191,7 @@ func (r *reconciler) byNumber(ctx context.Context, tx *sqldb.Tx, ms []*Message) 
 
 // look asks the provider's list for the unknown attempts of the messages to one number.
 func (r *reconciler) look(ctx context.Context, g group) (out []verdict) {
+	asked := r.now()
 	proved, whole, err := r.prove(ctx, g)
 	if err != nil {
 		r.log.Warn("cannot look up unknown outcomes", "count", len(g.messages), "error", err)
@@ -200,7 +202,10 @@ func (r *reconciler) look(ctx context.Context, g group) (out []verdict) {
 			r.metrics.looks.WithLabelValues("found").Inc()
 		case whole:
 			r.metrics.looks.WithLabelValues("missed").Inc()
-			out = append(out, verdict{m.ID, m, (*Message).missed})
+			// The other questions of the round may take a while: what counts is when this list was read.
+			out = append(out, verdict{m.ID, m, func(m *Message, now time.Time, p Policy) {
+				m.missed(now, now.Add(-r.now().Sub(asked)), p)
+			}})
 		default:
 			r.metrics.looks.WithLabelValues("error").Inc()
 			out = append(out, verdict{m.ID, m, (*Message).lookFailed})

@@ -135,8 +135,9 @@ func (r *Recorder) applyTx(ctx context.Context, tx *sqldb.Tx, batch []evidence, 
 		a := m.attempt(e.token)
 		if sid := e.sid(); sid != "" {
 			// The list may have given this text to another attempt of the same message: they look alike, and only the
-			// provider's clock tells them apart. Then it stays that one's; what matters is that it is not lost.
-			if owner, taken := ownerOf[sid]; taken && owner != e.token && m.attempt(owner) != nil {
+			// provider's clock tells them apart. Then it stays that one's; what matters is that it is not lost. The list itself
+			// proves nothing by a text that is known.
+			if owner, taken := ownerOf[sid]; taken && owner != e.token && m.attempt(owner) != nil && !e.listed() {
 				a = m.attempt(owner)
 			} else if taken && owner != e.token || a.SID != nil && *a.SID != sid {
 				out[i] = ErrForeign
@@ -186,6 +187,9 @@ func (r *Recorder) owners(ctx context.Context, tx *sqldb.Tx, batch []evidence) (
 	}
 	return ownerOf, messageOf, nil
 }
+
+// listed says that e is a text that was found in the provider's list.
+func (e evidence) listed() bool { return e.receipt != nil && e.receipt.FromList }
 
 // sid is the provider's id that e ties to its attempt, "" when none.
 func (e evidence) sid() string {

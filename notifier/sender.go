@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -293,9 +294,13 @@ func (s *sender) beginOne(m *Message, appointments map[string]Appointment, now t
 // end gives up what is no longer to be sent. A text that was taken and did not arrive has failed; the others were not needed
 // any more.
 func (m *Message) end(why string, now time.Time) {
-	if a := m.newest(); why == ReasonPast && a != nil && a.State.lost() {
-		m.finish(StateFailed, errorReason(a.ErrorCode), now)
-		return
+	if why == ReasonPast {
+		for _, a := range slices.Backward(m.log) {
+			if a.State.lost() {
+				m.finish(StateFailed, errorReason(a.ErrorCode), now)
+				return
+			}
+		}
 	}
 	m.finish(StateSuppressed, why, now)
 }

@@ -175,7 +175,7 @@ func (m *Message) evidence(a *Attempt, s AttemptState, rc Receipt, now time.Time
 	}
 	m.settle(now, p)
 	if moved && s.lost() {
-		m.lost(rc.Disposition, now, p)
+		m.lost(a, rc.Disposition, now, p)
 	}
 	return true
 }
@@ -192,32 +192,51 @@ func (m *Message) settle(now time.Time, p Policy) {
 			best = a
 		}
 	}
-	if best == nil || m.newest().State == AttemptOpen && best.State != AttemptDelivered {
+	if best == nil {
+		if m.State == StateUnknown && m.unknowns() == 0 { // late news has told of the last that was looked for
+			m.wait(now, 0, ReasonNotReached)
+		}
+		return
+	}
+	if m.newest().State == AttemptOpen && best.State != AttemptDelivered {
 		return
 	}
 	state := State(best.State) // the words are the same from accepted on
 	if m.State == state {
 		return
 	}
-	onItsWay := m.State == StateAccepted || m.State == StateSent
+	asked := m.onItsWay() && m.Reason != ReasonUnconfirmed
 	m.move(state, "")
 	switch {
-	case state == StateDelivered && m.unknowns() > 0:
+	case state == StateDelivered && m.count(AttemptState.undecided) > 0:
 		m.Polls = 0
-		m.plan(Poll, now.Add(p.Polls[0])) // once more: did an earlier attempt, which was given up, arrive as well?
+		// Once more: did another attempt, which was given up or is still in flight, arrive as well? Its flight has ended by then.
+		m.plan(Poll, now.Add(max(p.Polls[0], p.Lease)))
 	case state == StateDelivered:
 		m.plan("", now)
-	case !onItsWay:
+	case !asked:
 		m.Polls = 0
 		m.plan(Poll, now.Add(p.jitter(p.Polls[0])))
 	}
 }
 
-// lost decides what follows when a text that the provider had taken will not arrive: a further attempt while that may help,
-// or the end, which a person sees. It waits for attempts that may still arrive.
-func (m *Message) lost(d Disposition, now time.Time, p Policy) {
-	a := m.newest()
-	if !a.State.lost() || m.count(AttemptState.alive) > 0 || m.State == StateSuppressed {
+// onItsWay says that m waits for the receipt of a text that the provider has taken.
+func (m *Message) onItsWay() bool { return m.State == StateAccepted || m.State == StateSent }
+
+// lost decides what follows when attempt a, which the provider had taken, will not arrive: a further attempt while that may
+// help, or the end, which a person sees. It waits for attempts that may still arrive.
+func (m *Message) lost(a *Attempt, d Disposition, now time.Time, p Policy) {
+	newest := m.newest()
+	switch {
+	case m.State == StateSuppressed, newest.State == AttemptOpen, m.count(AttemptState.alive) > 0:
+		return
+	case a == newest:
+	case !m.onItsWay(): // m does not wait for a, but for what came of a later attempt
+		return
+	case newest.State == AttemptUnknown: // a was what m relied on; now it matters what became of the later one
+		m.move(StateUnknown, ReasonAnswerLost)
+		m.Looks = 0
+		m.plan(Look, now)
 		return
 	}
 	lost := m.count(AttemptState.lost)
@@ -245,14 +264,14 @@ func (m *Message) expire(now time.Time, p Policy) {
 	}
 }
 
-// missed records a look that found nothing, and after the last one lets the kind's policy decide. A look that came late
-// stands for all that were due by then.
-func (m *Message) missed(now time.Time, p Policy) {
+// missed records a look that found nothing in the list as it was at asked, and after the last one lets the kind's policy
+// decide. A look that came late stands for all that were due by then.
+func (m *Message) missed(now, asked time.Time, p Policy) {
 	if m.State != StateUnknown {
 		return
 	}
 	since := m.unknownSince(now)
-	m.LookedAt, m.changed = sqldb.AtPtr(now), true
+	m.LookedAt, m.changed = sqldb.AtPtr(asked), true
 	for m.Looks++; m.Looks < len(p.Looks) && !now.Before(since.Add(p.Looks[m.Looks])); {
 		m.Looks++
 	}
@@ -274,9 +293,9 @@ func (m *Message) missed(now time.Time, p Policy) {
 const lookBefore = 10 * time.Second
 
 // stale says that a further attempt would begin too long after the last look for the earlier ones, which may have shown up
-// since: it waited for the provider, or for its turn.
+// since: it waited for the provider, or for its turn. A look that seems to lie ahead is from before the clock was set back.
 func (m *Message) stale(now time.Time) bool {
-	return m.unknowns() > 0 && (m.LookedAt == nil || now.Sub(m.LookedAt.Time) > lookBefore)
+	return m.unknowns() > 0 && (m.LookedAt == nil || now.Sub(m.LookedAt.Time).Abs() > lookBefore)
 }
 
 // lookAgain makes m unknown once more, for one look that is due at once.
@@ -302,10 +321,16 @@ func (m *Message) lookFailed(now time.Time, p Policy) {
 // polled records a question for a receipt that brought nothing new, and plans the next; after the last one m says that
 // nobody confirmed it. When m has ended, the question was for earlier attempts, and one is enough.
 func (m *Message) polled(now time.Time, p Policy) {
-	if m.State != StateAccepted && m.State != StateSent {
-		if m.State == StateDelivered {
-			m.plan("", now)
+	if m.State == StateDelivered {
+		if a := m.newest(); a.State == AttemptOpen { // its process did not come back to it: now it can be looked for
+			m.becomeUnknown(a, now, p)
+			m.plan(Poll, now)
+			return
 		}
+		m.plan("", now)
+		return
+	}
+	if !m.onItsWay() {
 		return
 	}
 	m.Polls++
