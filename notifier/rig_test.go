@@ -124,7 +124,7 @@ func newRigWith(t *testing.T, db *sqldb.DB, policy notifier.Policy, net sandbox.
 		PublicURL: r.back.URL, Log: log, Receive: func(ctx context.Context, rc twilio.Receipt) error {
 			err := r.rec.Receive(ctx, notifier.Receipt{Token: rc.Token, SID: rc.SID, Status: rc.Status, ErrorCode: rc.ErrorCode,
 				Disposition: rc.Disposition})
-			if errors.Is(err, notifier.ErrUnknownAttempt) {
+			if errors.Is(err, notifier.ErrUnknownAttempt) || errors.Is(err, notifier.ErrForeign) {
 				return twilio.ErrUnknownAttempt
 			}
 			return err
