@@ -1,7 +1,6 @@
 package twilio
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -262,25 +261,4 @@ func TestNewCallbackRefuses(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-}
-
-// FuzzStatusForm: what is taken has the forms that we rely on, and comes from a form in which nothing is doubled.
-func FuzzStatusForm(f *testing.F) {
-	f.Add(fields().Encode())
-	f.Add(fields("ErrorCode", "30003").Encode() + "&ErrorCode=")
-	f.Add("AccountSid=" + account + "&MessageSid=" + goodSID + "&MessageStatus=sent")
-	f.Add("%4dessageStatus=sent&MessageStatus=failed;")
-	f.Fuzz(func(t *testing.T, body string) {
-		r, err := ParseStatusForm(body, account)
-		if err != nil {
-			noCanary(t, err.Error())
-			return
-		}
-		v, _ := url.ParseQuery(body)
-		if !isTextSID(r.SID) || r.Token != "" || r.ErrorCode < 0 || r.ErrorCode > 999_999 ||
-			len(v["MessageStatus"]) != 1 || v.Get("MessageStatus") != r.Status || v.Get("AccountSid") != account ||
-			bytes.ContainsRune([]byte(r.Status), ' ') {
-			t.Errorf("%q: %+v", body, r)
-		}
-	})
 }

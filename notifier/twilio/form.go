@@ -25,8 +25,9 @@ var (
 )
 
 // essential are the fields that we believe. The signature covers keys and values run together, with nothing between them, so
-// whoever has seen one signed callback can move the boundaries: ErrorCode can be hidden in the value before it, or its key be
-// made longer. So keys are letters alone, values have fixed forms, and none may hold one of these names.
+// whoever has seen one signed callback can move the boundaries: ErrorCode=30003 signs like Error=Code30003, and like a value
+// before it that ends in Error. So keys are letters alone, values have fixed forms, and one of these names may be nowhere in
+// the signed bytes but inside a key.
 var essential = []string{"AccountSid", "MessageSid", "MessageStatus", "ErrorCode", "SmsSid", "SmsStatus"}
 
 // ParseStatusForm reads the body of a status callback of the account. The Token of the result is empty: it is in the URL.
@@ -63,13 +64,13 @@ func parseForm(body string) (map[string]string, error) {
 
 // statusOf checks the fields of a callback.
 func statusOf(form map[string]string, account string) (Receipt, error) {
-	for k, v := range form {
+	for k := range form {
 		if !keyForm.MatchString(k) {
 			return Receipt{}, errors.New("malformed field name")
 		}
-		if slices.ContainsFunc(essential, func(name string) bool { return strings.Contains(v, name) }) {
-			return Receipt{}, errors.New("a field's name inside a value")
-		}
+	}
+	if hides(form) {
+		return Receipt{}, errors.New("a field's name outside the names")
 	}
 	r := Receipt{SID: form["MessageSid"], Status: form["MessageStatus"]}
 	smsSID, hasSID := form["SmsSid"]
@@ -92,4 +93,16 @@ func statusOf(form map[string]string, account string) (Receipt, error) {
 		r.Disposition = ending(r.ErrorCode)
 	}
 	return r, nil
+}
+
+// hides says whether the signed bytes hold an essential name that no key holds.
+func hides(form map[string]string) bool {
+	signed := signedFields(form)
+	return slices.ContainsFunc(essential, func(name string) bool {
+		inKeys := 0
+		for k := range form {
+			inKeys += strings.Count(k, name)
+		}
+		return strings.Count(signed, name) != inKeys
+	})
 }

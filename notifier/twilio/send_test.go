@@ -309,21 +309,3 @@ func TestRetryAfter(t *testing.T) {
 		}
 	}
 }
-
-// FuzzAnswer: no answer of 201 is taken without a SID of the right form, no refusal without a code.
-func FuzzAnswer(f *testing.F) {
-	for _, s := range []string{`{"sid": "` + goodSID + `"}`, `{"code": 21211}`, `{"code": "21211"}`, `{`, `[]`, `null`, `{"sid":1}`} {
-		f.Add(201, []byte(s))
-		f.Add(400, []byte(s))
-	}
-	f.Fuzz(func(t *testing.T, status int, body []byte) {
-		o := classify(&record{written: true, status: status, header: http.Header{}, body: body}, account, canary, time.Time{})
-		switch {
-		case o.Class == notifier.Accepted && (status != 201 || !isTextSID(o.SID)),
-			o.Class == notifier.Rejected && (status < 400 || status > 499 || o.Code == 0 || o.Disposition == ""),
-			o.Class == notifier.NotSent && status != 429 && status != 0,
-			o.Class != notifier.Accepted && o.SID != "", o.Class == "":
-			t.Errorf("%d %q: %+v", status, body, o)
-		}
-	})
-}
