@@ -295,7 +295,7 @@ func TestRestedConnections(t *testing.T) {
 			conn.Close()
 		}
 	})
-	n := start(t, sandbox.Options{SentAfter: [2]time.Duration{300 * time.Millisecond, 300 * time.Millisecond}, DeliveredAfter: [2]time.Duration{600 * time.Millisecond, 600 * time.Millisecond}})
+	n := start(t, sandbox.Options{SentAfter: [2]time.Duration{500 * time.Millisecond, 500 * time.Millisecond}, DeliveredAfter: [2]time.Duration{time.Second, time.Second}})
 	n.send(t, text("+821012345678", "StatusCallback", "http://"+l.Addr().String()))
 	n.waitStats(t, func(s sandbox.Stats) bool { return s.CallbacksTaken+s.CallbacksFailed == 3 })
 	if s := n.Stats(); s.CallbacksFailed != 0 {

@@ -6,6 +6,7 @@ import (
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -114,6 +115,14 @@ func TestPosterKeepsAndClosesLines(t *testing.T) {
 	post(one)
 	if len(p.lines) != 1 {
 		t.Errorf("%d lines for one receiver after another", len(p.lines))
+	}
+	var first *line
+	for first = range p.lines {
+		first.used = first.used.Add(-time.Second)
+	}
+	post(one)
+	if _, kept := p.lines[first]; !kept && runtime.GOOS != "windows" {
+		t.Error("a line that rested was given up although its other end is there")
 	}
 	for l := range p.lines {
 		l.used = l.used.Add(-idleLimit)

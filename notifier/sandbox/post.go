@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"sync"
 	"syscall"
 	"time"
@@ -149,17 +148,14 @@ func (p *poster) tidy() {
 	}
 }
 
-// alive says whether the other end has not hung up while the line rested. It costs a moment only when it rested long:
-// a receiver that ends between two callbacks in a row has been told something, and Twilio would not know what, either.
+// alive says whether the other end has not hung up while the line rested. It looks only when it rested for a moment: a
+// receiver that ends between two callbacks in a row has been told something, and Twilio would not know what, either.
 func (l *line) alive() bool {
 	if time.Since(l.used) < restful {
 		return true
 	}
-	if l.conn.SetReadDeadline(time.Now().Add(50*time.Microsecond)) != nil {
-		return false
-	}
-	_, err := l.in.Peek(1)
-	return errors.Is(err, os.ErrDeadlineExceeded)
+	tcp, plain := l.conn.(*net.TCPConn) // under TLS there may be bytes that are not the receiver's; a new line is certain
+	return plain && quiet(tcp)
 }
 
 // exchange sends a request and reads the whole answer. again says whether the connection may be used again.
