@@ -18,7 +18,7 @@
 // of which keeps 13 MB and puts the rest into a temporary file: some 500 bytes a text in all. The files hold ids and hashes, never
 // a number or a text; numbers and codes are hashed with a key that is forgotten when the process ends.
 //
-// MEASURED
+// # MEASURED
 //
 // It holds a snapshot for as long as it takes. That blocks nobody, but PostgreSQL keeps dead rows meanwhile.
 package audit
