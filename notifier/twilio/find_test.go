@@ -140,7 +140,7 @@ func TestFindKnowsNothing(t *testing.T) {
 				t.Fatalf("%v, %v", got, err)
 			}
 			noCanary(t, err.Error())
-			if asked.Load() > maxPages {
+			if asked.Load() > 2 { // a second page that brings nothing new is the last
 				t.Errorf("asked %d times", asked.Load())
 			}
 		})
