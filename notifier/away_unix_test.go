@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"ansim/notifier"
 	"ansim/notifier/sandbox"
 	"ansim/schema/sqldb"
 	"ansim/test/dbtest"
@@ -35,10 +34,7 @@ func TestAProviderComesBackToNoStampede(t *testing.T) {
 		r.deliver(events...)
 		r.until("everything waits", func() bool { return r.messages() == waiting })
 		r.until("the sender knows", func() bool { return n.Provider() == "away" })
-		r.until("at most one text is tried", func() bool {
-			b, err := notifier.Waiting(t.Context(), db)
-			return err == nil && b.Sending <= 1
-		})
+		r.until("at most one text is tried", func() bool { return r.sending() <= 1 })
 		var before []int
 		r.query(&before, `SELECT COUNT(*) FROM attempt`)
 		listen()

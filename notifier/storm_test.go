@@ -27,13 +27,16 @@ func TestARefusedAccountBurnsNothing(t *testing.T) {
 		ids, events := r.crowd(500)
 		r.deliver(events...)
 		r.until("everything waits", func() bool { return r.messages() == len(ids) })
-		r.until("the sender knows", func() bool { return n.Provider() == "refused" && r.wire.underWay() == 0 })
+		r.until("the sender knows", func() bool { return n.Provider() == "refused" })
+		r.until("at most one text is tried", func() bool { return r.sending() <= 1 })
 		first := r.wire.count()
-		if first > p.Slots+1 {
-			t.Errorf("%d requests until it knew, with %d slots", first, p.Slots)
+		calls := r.wire.since(0)[:first]
+		probed := int(calls[first-1].came.Sub(calls[0].came)/(p.ConfigurationPause/2)) + 1
+		if first > p.Slots+probed {
+			t.Errorf("%d requests until it knew, with %d slots and at most %d probes since", first, p.Slots, probed)
 		}
 		r.until("it was probed", func() bool { return r.wire.count() >= first+probes })
-		calls := r.wire.since(first)[:probes]
+		calls = r.wire.since(first)[:probes]
 		for i, c := range calls {
 			if c.beside != 1 {
 				t.Errorf("probe %d went with %d others", i, c.beside-1)
@@ -95,6 +98,16 @@ func TestAStormOf429(t *testing.T) {
 		}
 		t.Logf("%d requests, %d passed, in a storm of %s; up to %d at once afterwards", len(calls), passed, lasted, most)
 	})
+}
+
+// sending is how many attempts are under way.
+func (r *rig) sending() int64 {
+	r.t.Helper()
+	b, err := notifier.Waiting(r.t.Context(), r.db)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return b.Sending
 }
 
 // messages counts what the intake has made.
