@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"ansim/schema/sqldb"
 	kafkatest "ansim/test/kafka"
 )
 
@@ -84,6 +85,9 @@ func TestNotifierPausedPastItsLease(t *testing.T) {
 	})
 	frozen.signal(syscall.SIGSTOP)
 	taken := len(in.texts(t))
+	if n := in.openAttempts(); n == 0 {
+		t.Fatal("the notifier was not in the middle of a request when it was stopped")
+	}
 	in.serve("notifier")
 	if taken >= len(c.people) {
 		t.Fatal("nothing was left to send when the notifier was stopped")
@@ -95,4 +99,18 @@ func TestNotifierPausedPastItsLease(t *testing.T) {
 	more.start(time.Minute)()
 	in.everybodyKnows(2*time.Minute, c, more)
 	t.Logf("%d of %d texts had been taken when the notifier was frozen", taken, len(c.people))
+}
+
+// openAttempts counts the requests whose outcome nobody has recorded.
+func (in *installation) openAttempts() (n int) {
+	in.t.Helper()
+	db, err := sqldb.Open(in.t.Context(), in.setting("ANSIM_DATABASE_URL"), sqldb.Options{})
+	if err != nil {
+		in.t.Fatal(err)
+	}
+	defer db.Close()
+	if err := db.Peek(in.t.Context(), &n, `SELECT COUNT(*) FROM attempt WHERE state = 'open'`); err != nil {
+		in.t.Fatal(err)
+	}
+	return n
 }
