@@ -61,9 +61,6 @@ func (p *scripted) Find(_ context.Context, to personal.Phone, since time.Time) (
 	return append([]Sighting(nil), p.list...), p.broken
 }
 
-// asked is how many questions there were, of both kinds.
-func (p *scripted) asked() int { p.mu.Lock(); defer p.mu.Unlock(); return p.finds + p.fetchs }
-
 // appointments are what the directory of a bench knows.
 type appointments struct {
 	mu   sync.Mutex
@@ -148,14 +145,6 @@ func (b *bench) join(t *testing.T) {
 		log: log, wake: func() {}, now: b.clock.Now}
 }
 
-// process is another process on the same database, with the same provider.
-func (b *bench) process(t *testing.T) *bench {
-	t.Helper()
-	other := *b
-	other.join(t)
-	return &other
-}
-
 // booked is a reservation whose event has come; number chooses its phone and its code.
 func (b *bench) booked(t *testing.T, number int) string {
 	t.Helper()
@@ -230,18 +219,6 @@ func (b *bench) missAll(t *testing.T) {
 	}
 }
 
-func (b *bench) record(t *testing.T, r request, o Outcome) {
-	t.Helper()
-	b.sender.record(t.Context(), r, o)
-}
-
-func (b *bench) receive(t *testing.T, rc Receipt) {
-	t.Helper()
-	if err := b.sender.recorder.Receive(t.Context(), rc); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // state is the only message.
 func (b *bench) state(t *testing.T) *Message {
 	t.Helper()
@@ -279,32 +256,4 @@ func (b *bench) messages(t *testing.T) (all []*Message) {
 		return nil
 	})
 	return all
-}
-
-// figure is the value of a counter; labels are name, value, name, value.
-func (b *bench) figure(t *testing.T, name string, labels ...string) (sum float64) {
-	t.Helper()
-	families, err := b.figures.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range families {
-		if f.GetName() != name {
-			continue
-		}
-	metrics:
-		for _, m := range f.GetMetric() {
-			for i := 0; i+1 < len(labels); i += 2 {
-				found := false
-				for _, l := range m.GetLabel() {
-					found = found || l.GetName() == labels[i] && l.GetValue() == labels[i+1]
-				}
-				if !found {
-					continue metrics
-				}
-			}
-			sum += m.GetCounter().GetValue()
-		}
-	}
-	return sum
 }

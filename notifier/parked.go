@@ -66,7 +66,7 @@ func (s Selection) named() bool { return s.ID != "" || s.Cause != "" }
 
 func (s Selection) has(k ParkedKind) bool { return s.Kind == "" || s.Kind == k }
 
-// ErrNotParked: nothing is parked under the id that was asked for. It may have been redriven already.
+// ErrNotParked says that nothing is parked under the id that was asked for. It may have been redriven already.
 var ErrNotParked = errors.New("nothing is parked under this id; it may have been redriven already")
 
 // Parked lists and redrives what cannot go on by itself.
