@@ -1,3 +1,5 @@
+//go:build unix
+
 package twilio
 
 import (
@@ -12,9 +14,6 @@ import (
 
 	"ansim/notifier"
 )
-
-// whole is an answer as long as Twilio's own are.
-const whole = `{"body": "[\ubc31\uc2e0\uc608\uc57d] \uce74\ub098\ub9ac\uc544\ub2d8 \uc608\uc57d\uc644\ub8cc\n7/26(\uc6d4)10:30 \uac15\ub0a8\uad6c\ubcf4\uac74\uc18c\n\ubc88\ud638 K7Q29-3TX4M", "num_segments": "1", "direction": "outbound-api", "from": "+8225550100", "date_updated": "Sun, 26 Jul 2026 12:00:00 +0000", "price": null, "error_message": null, "uri": "/2010-04-01/Accounts/` + account + `/Messages/` + goodSID + `.json", "account_sid": "` + account + `", "num_media": "0", "to": "` + canary + `", "date_created": "Sun, 26 Jul 2026 12:00:00 +0000", "status": "queued", "sid": "` + goodSID + `", "date_sent": null, "messaging_service_sid": null, "error_code": null, "price_unit": "USD", "api_version": "2010-04-01", "subresource_uris": {"media": "/2010-04-01/Accounts/` + account + `/Messages/` + goodSID + `/Media.json"}}`
 
 // skim reads one request with as little work as can be, so that what the benchmark measures is our side; false at the end.
 func skim(r *bufio.Reader) bool {
