@@ -7,12 +7,12 @@
 //
 //	nothing written (DNS, dial, TLS, refused)         not sent
 //	429, any body                                     not sent, throttled
-//	4xx with a Twilio code in JSON                    rejected, by the table in codes.go
+//	4xx with a Twilio code in JSON                    rejected, by the table in codetable.go
 //	201 with a SID, for our account and this number   accepted
 //	everything else that was written                  unknown
 //
 // "Nothing written" is proved, not guessed: the connection refuses to write once the record has been closed without a byte
-// (see gate). Nothing sends a request twice: no redirect is followed, and Go's transport, which repeats a request whose
+// (see gate). Nothing sends a text twice: no redirect is followed, and Go's transport, which repeats a request whose
 // reused connection died, is given no body to repeat.
 package twilio
 
