@@ -32,7 +32,7 @@ func newBroker(t *testing.T, addr string, partitions int) broker {
 	client := b.client()
 	res, err := client.CreateTopics(t.Context(), &kafkago.CreateTopicsRequest{Topics: []kafkago.TopicConfig{{
 		Topic: topicName, NumPartitions: partitions, ReplicationFactor: 1,
-		// The records are of long ago: a broker that looks for what is too old must not find them.
+		// The records are of a day long ago.
 		ConfigEntries: []kafkago.ConfigEntry{{ConfigName: "retention.ms", ConfigValue: "-1"}}}}})
 	if err == nil {
 		err = res.Errors[topicName]
