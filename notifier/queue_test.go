@@ -110,12 +110,15 @@ func TestOneBudgetForAll(t *testing.T) {
 	})
 }
 
-// TestAStormOfUnknownsKeepsTheBudget: five thousand answers are lost at once. The provider is asked no more often than the
+// TestAStormOfUnknownsKeepsTheBudget: thousands of answers are lost at once. The provider is asked no more often than the
 // budget allows, every text is found, and new ones are sent meanwhile.
 func TestAStormOfUnknownsKeepsTheBudget(t *testing.T) {
 	t.Parallel()
-	const storm = 5000
 	eachBenchWith(t, Policy{Slots: 500}, func(t *testing.T, b *bench) {
+		storm := 5000
+		if b.db.Dialect() == sqldb.SQLite { // written in Go, and under the race detector, it takes its time
+			storm = 1000
+		}
 		var events []event.Event
 		for i := range storm - 1 {
 			id := uuid.Must(uuid.NewV7()).String()
@@ -128,7 +131,7 @@ func TestAStormOfUnknownsKeepsTheBudget(t *testing.T) {
 				events = nil
 			}
 		}
-		taken := map[personal.Phone]Text{}
+		taken := map[string]Text{}
 		for {
 			got, err := b.sender.begin(t.Context(), 500)
 			if err != nil {
@@ -138,7 +141,7 @@ func TestAStormOfUnknownsKeepsTheBudget(t *testing.T) {
 				break
 			}
 			for _, r := range got.requests {
-				taken[r.text.To] = r.text
+				taken[r.text.To.Reveal()] = r.text
 			}
 		}
 		if len(taken) != storm {
@@ -151,7 +154,7 @@ func TestAStormOfUnknownsKeepsTheBudget(t *testing.T) {
 			}
 		}
 		b.provider.find = func(to personal.Phone, _ time.Time) ([]Sighting, error) {
-			return []Sighting{{SID: "SM" + string(to), Body: taken[to].Body, Status: "sent", Created: noon}}, nil
+			return []Sighting{{SID: "SM" + to.Reveal(), Body: taken[to.Reveal()].Body, Status: "sent", Created: noon}}, nil
 		}
 		b.clock.add(b.policy.Looks[0])
 		began := b.clock.Now()

@@ -118,7 +118,7 @@ func (r *reconciler) questions(ctx context.Context, job Job, ask func(context.Co
 
 // group is all messages of one round to one number.
 type group struct {
-	to       personal.Phone
+	To       personal.Phone // exported, so that printing a group masks it
 	messages []*Message
 	siblings []*Attempt // attempts, of other messages of the same reservations, of which nothing is known yet
 }
@@ -165,14 +165,15 @@ func (r *reconciler) byNumber(ctx context.Context, tx *sqldb.Tx, ms []*Message) 
 	if err != nil {
 		return nil, err
 	}
-	byPhone := map[personal.Phone]*group{}
+	byPhone := map[[sha256.Size]byte]*group{}
 	var groups []*group
 	for _, m := range ms {
 		to := appointments[m.ReservationID].phone(m.Recipient)
-		g := byPhone[to]
+		key := sha256.Sum256([]byte(to.Reveal()))
+		g := byPhone[key]
 		if g == nil {
-			g = &group{to: to}
-			byPhone[to] = g
+			g = &group{To: to}
+			byPhone[key] = g
 			groups = append(groups, g)
 		}
 		g.messages = append(g.messages, m)
@@ -217,7 +218,7 @@ func (r *reconciler) look(ctx context.Context, g group) (out []verdict) {
 // poll asks for the receipts of messages to one number that the provider has taken and nobody confirmed, and, where an
 // earlier attempt was given up as unknown, whether that arrived as well.
 func (r *reconciler) poll(ctx context.Context, g group) (out []verdict) {
-	doubtful := group{to: g.to, siblings: g.siblings}
+	doubtful := group{To: g.To, siblings: g.siblings}
 	for _, m := range g.messages {
 		if m.unknowns() > 0 {
 			doubtful.messages = append(doubtful.messages, m)
@@ -313,13 +314,13 @@ func (r *reconciler) prove(ctx context.Context, g group) (proved map[string]bool
 			}
 		}
 	}
-	if len(open) == 0 || g.to == "" {
+	if len(open) == 0 || g.To == "" {
 		return nil, false, nil
 	}
 	slices.SortFunc(open, func(a, b *Attempt) int { return a.StartedAt.Compare(b.StartedAt.Time) })
 	open = slices.CompactFunc(open, func(a, b *Attempt) bool { return a.Token == b.Token })
 	ask, cancel := context.WithTimeout(ctx, min(askTime, r.policy.Deadline))
-	found, err := r.provider.Find(ask, g.to, open[0].StartedAt.Add(-listDepth))
+	found, err := r.provider.Find(ask, g.To, open[0].StartedAt.Add(-listDepth))
 	cancel()
 	slices.SortStableFunc(found, func(a, b Sighting) int { return a.Created.Compare(b.Created) })
 	proved, whole = map[string]bool{}, err == nil

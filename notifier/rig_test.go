@@ -26,7 +26,7 @@ import (
 )
 
 // patience is how long a test waits for what must come; nothing is decided by its length.
-const patience = time.Minute
+const patience = 3 * time.Minute
 
 // quick are the times of a pipeline whose tests need not wait for minutes.
 var quick = notifier.Policy{
