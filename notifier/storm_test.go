@@ -1,11 +1,13 @@
 package notifier_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
 	"ansim/notifier"
 	"ansim/notifier/sandbox"
+	"ansim/schema/event"
 	"ansim/schema/sqldb"
 	"ansim/test/dbtest"
 )
@@ -97,6 +99,30 @@ func TestAStormOf429(t *testing.T) {
 			t.Errorf("after the storm at most %d were under way at once, with %d slots", most, slots)
 		}
 		t.Logf("%d requests, %d passed, in a storm of %s; up to %d at once afterwards", len(calls), passed, lasted, most)
+	})
+}
+
+// TestThrottledIsNotUnknown: a 429 proves that the text was not taken. However often it comes, nothing is looked for, and no
+// person is asked; as unknown, four of them would be one too many.
+func TestThrottledIsNotUnknown(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+		const refused = 4
+		r := newRig(t, db, quick)
+		r.faults(sandbox.Rule{Answer: sandbox.Answer429, Count: refused})
+		r.start()
+		id := r.reservation(1)
+		r.deliver(r.event(id, event.Booked, 1))
+		r.untilState(notifier.StateDelivered, id)
+		r.exactlyOne(id)
+		if n := r.wire.asked(); n != 0 {
+			t.Errorf("the provider was asked %d times for a text that it had refused to take", n)
+		}
+		var states []string
+		r.query(&states, `SELECT state FROM attempt ORDER BY n`)
+		if want := []string{"not_sent", "not_sent", "not_sent", "not_sent", "delivered"}; !slices.Equal(states, want) {
+			t.Errorf("attempts %v, want %v", states, want)
+		}
 	})
 }
 
