@@ -31,7 +31,7 @@ func TestAProviderComesBackToNoStampede(t *testing.T) {
 		}
 		r := newRig(t, db, quick)
 		// Who confirms what has nothing to do with it.
-		r.faults(sandbox.Rule{Callbacks: sandbox.CallbacksNone})
+		r.faults(sandbox.Rule{Callbacks: sandbox.CallbacksNone, Delay: visible})
 		address, listen := reserve(t, r.wire)
 		n := r.startAt(address)
 		ids, events := r.crowd(waiting)

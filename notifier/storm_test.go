@@ -15,6 +15,10 @@ import (
 // probes is how many requests in a row a test watches while the provider refuses.
 const probes = 8
 
+// visible is how long the network takes for an answer where it matters how many requests are under way: those that begin
+// together are then seen together.
+const visible = sandbox.Duration(50 * time.Millisecond)
+
 // TestARefusedAccountBurnsNothing: five hundred wait while the provider refuses our account. It is asked with one text at a
 // time, with a pause between, and nothing is given up; when the account works again, sending goes on by itself.
 func TestARefusedAccountBurnsNothing(t *testing.T) {
@@ -24,7 +28,7 @@ func TestARefusedAccountBurnsNothing(t *testing.T) {
 		p.Slots = 32
 		p.ConfigurationPause = 300 * time.Millisecond
 		r := newRig(t, db, p)
-		r.faults(sandbox.Rule{Answer: sandbox.Answer401})
+		r.faults(sandbox.Rule{Answer: sandbox.Answer401, Delay: visible})
 		n := r.start()
 		ids, events := r.crowd(500)
 		r.deliver(events...)
@@ -70,8 +74,8 @@ func TestAStormOf429(t *testing.T) {
 		p := quick
 		p.Slots = slots
 		r := newRig(t, db, p)
-		answer := sandbox.Rule{Delay: sandbox.Duration(20 * time.Millisecond)} // so that it matters how many are under way
-		r.faults(sandbox.Rule{Answer: sandbox.Answer429, Match: sandbox.Match{Probability: 0.95}}, answer)
+		answer := sandbox.Rule{Delay: visible}
+		r.faults(sandbox.Rule{Answer: sandbox.Answer429, Match: sandbox.Match{Probability: 0.95}, Delay: visible}, answer)
 		n := r.start()
 		ids, events := r.crowd(people)
 		r.deliver(events...)
