@@ -46,6 +46,7 @@ func TestAHostileProviderHoldsUpNobodyElse(t *testing.T) {
 		}
 		// What hangs would do so for 30 s; a stop cuts it short, and another process finds the texts.
 		n.Stop()
+		r.source.rejoin()
 		r.start()
 		r.untilAllAccepted(ids...)
 		r.exactlyOne(ids...)
@@ -86,6 +87,7 @@ func TestAHostileFetchLosesNoReceipt(t *testing.T) {
 			db := dbtest.SQLite(t, sqldb.Options{}) // what is asked does not depend on the database
 			p := polling()
 			p.Lease, p.Deadline = 15*time.Second, 700*time.Millisecond
+			p.Unconfirmed = time.Hour // as long as it takes
 			r := newRig(t, db, p)
 			r.faults(sandbox.Rule{Callbacks: sandbox.CallbacksNone}, sandbox.Rule{On: sandbox.OnFetch, Answer: answer, Count: 2 * few})
 			r.start()

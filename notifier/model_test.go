@@ -205,7 +205,7 @@ func TestTheMachineAgainstAModel(t *testing.T) {
 				w.hear(which(), rapid.SampledFrom(words).Draw(t, "word"), rapid.SampledFrom([]Disposition{Later, Permanent, Configuration}).Draw(t, "end"))
 			},
 			"work":   func(t *rapid.T) { w.work(rapid.Bool().Draw(t, "shown")) },
-			"fail":   func(*rapid.T) { w.lookFails() },
+			"fail":   func(*rapid.T) { w.questionFails() },
 			"cancel": func(t *rapid.T) { w.done = w.done || rapid.IntRange(0, 9).Draw(t, "cancel") == 0 },
 			"wait": func(t *rapid.T) {
 				w.now = w.now.Add(time.Duration(rapid.IntRange(1, 120).Draw(t, "seconds")) * time.Second)
@@ -216,10 +216,14 @@ func TestTheMachineAgainstAModel(t *testing.T) {
 	})
 }
 
-// lookFails is a look that tells nothing.
-func (w *world) lookFails() {
-	if w.job == Look && !w.now.Before(w.due) {
+// questionFails is a look, or a poll, that tells nothing.
+func (w *world) questionFails() {
+	switch {
+	case w.now.Before(w.due):
+	case w.job == Look:
 		w.step("failed look", func() { w.m.lookFailed(w.now, w.p) })
+	case w.job == Poll:
+		w.step("failed poll", func() { w.m.pollFailed(w.now, w.p) })
 	}
 }
 

@@ -66,10 +66,12 @@ func Start(opts Options) *Notifier {
 		handled, err := rec.expire(ctx)
 		return handled >= expireClaim, err
 	})
-	n.job(ctx, "reconcile", opts.Policy.LookEvery, func(ctx context.Context) (bool, error) {
-		handled, err := rec.round(ctx)
-		return handled > 0, err // the budget says when it is enough
-	})
+	for name, round := range map[string]func(context.Context) (int, error){"look": rec.looks, "poll": rec.polls} {
+		n.job(ctx, name, opts.Policy.LookEvery, func(ctx context.Context) (bool, error) {
+			handled, err := round(ctx)
+			return handled > 0, err // the budget says when it is enough
+		})
+	}
 	if opts.Policy.SweepEvery > 0 {
 		sw := &sweeper{db: opts.DB, policy: opts.Policy, metrics: opts.Metrics, log: opts.Log, wake: n.Wake}
 		n.job(ctx, "sweep", opts.Policy.SweepEvery, sw.round)

@@ -321,6 +321,7 @@ func TestStopLeavesNothingClaimed(t *testing.T) {
 		r.until("some are on their way", func() bool { return r.taken() > 10 })
 		n.Stop()
 		n.Stop() // twice is once
+		r.source.rejoin()
 		r.start()
 		r.untilState(notifier.StateDelivered, ids...)
 		if n := r.taken(); n != 400 {

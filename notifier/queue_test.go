@@ -162,7 +162,7 @@ func TestAStormOfUnknownsKeepsTheBudget(t *testing.T) {
 			before := b.provider.finds
 			for n := 1; n > 0; {
 				var err error
-				if n, err = b.look.round(t.Context()); err != nil {
+				if n, err = b.look.looks(t.Context()); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -32,7 +32,8 @@ const (
 // reconciler finds out what became of texts: of those whose answer was lost, by the provider's list of their numbers, and of
 // those whose receipt did not come, by their ids. It never sends.
 //
-// All processes share one budget of questions. Looks go first: a text of which nothing is known is worth more than a receipt.
+// All processes share one budget of questions. Looks may use all of it, polls half: a text of which nothing is known is worth
+// more than a receipt. They are asked beside each other, so that a provider that answers neither holds up only its own kind.
 // A look that came late because of the budget stands for all that were due by then, and all that is unknown of one number is
 // answered by one list; so thousands of unknowns at once take longer, and nothing more.
 type reconciler struct {
@@ -81,12 +82,13 @@ func (r *reconciler) expire(ctx context.Context) (n int, err error) {
 	return n, err
 }
 
-// round asks what is due, as far as the budget goes. It returns for how many messages it asked.
-func (r *reconciler) round(ctx context.Context) (int, error) {
-	n, err := r.questions(ctx, Look, r.look, StateUnknown)
-	if err != nil || n > 0 {
-		return n, err
-	}
+// looks asks for the texts whose answer was lost, as far as the budget goes. It returns for how many messages it asked.
+func (r *reconciler) looks(ctx context.Context) (int, error) {
+	return r.questions(ctx, Look, r.look, StateUnknown)
+}
+
+// polls asks for the receipts that did not come, as looks does.
+func (r *reconciler) polls(ctx context.Context) (int, error) {
 	return r.questions(ctx, Poll, r.poll, StateAccepted, StateSent, StateDelivered)
 }
 
@@ -125,12 +127,16 @@ type group struct {
 
 // claim takes from the budget and leases as many messages, by number, with their attempts.
 func (r *reconciler) claim(ctx context.Context, tx *sqldb.Tx, job Job, states []State) ([]group, int, error) {
-	budget := bucket{"questions", r.policy.LooksPerSecond, r.policy.LooksPerSecond}
+	budget := bucket{"questions", r.policy.LooksPerSecond, max(2, r.policy.LooksPerSecond)} // polls need half of it to be one
 	tokens, err := budget.take(ctx, tx)
-	if err != nil || tokens < 1 {
+	may := tokens
+	if job == Poll {
+		may -= budget.burst / 2
+	}
+	if err != nil || may < 1 {
 		return nil, 0, err
 	}
-	ms, err := pick(ctx, tx, job, min(int(tokens), lookClaim), states...)
+	ms, err := pick(ctx, tx, job, min(int(may), lookClaim), states...)
 	if err != nil || len(ms) == 0 {
 		return nil, 0, err
 	}
@@ -223,10 +229,11 @@ func (r *reconciler) poll(ctx context.Context, g group) (out []verdict) {
 		if m.unknowns() > 0 {
 			doubtful.messages = append(doubtful.messages, m)
 		}
-		if m.State != StateDelivered {
-			r.fetch(ctx, m)
+		step := (*Message).polled
+		if m.State != StateDelivered && !r.fetch(ctx, m) {
+			step = (*Message).pollFailed
 		}
-		out = append(out, verdict{m.ID, m, (*Message).polled})
+		out = append(out, verdict{m.ID, m, step})
 	}
 	if len(doubtful.messages) > 0 {
 		if _, _, err := r.prove(ctx, doubtful); err != nil {
@@ -236,8 +243,9 @@ func (r *reconciler) poll(ctx context.Context, g group) (out []verdict) {
 	return out
 }
 
-// fetch asks for one text by its id, and records what the provider says of it.
-func (r *reconciler) fetch(ctx context.Context, m *Message) {
+// fetch asks for one text by its id, and records what the provider says of it; false when that could not be found out.
+func (r *reconciler) fetch(ctx context.Context, m *Message) (told bool) {
+	told = true
 	for _, a := range m.log {
 		if a.SID == nil || a.State != AttemptAccepted && a.State != AttemptSent {
 			continue
@@ -252,7 +260,7 @@ func (r *reconciler) fetch(ctx context.Context, m *Message) {
 			result = "gone"
 		case err != nil:
 			r.log.Warn("cannot ask for a receipt", "message_id", m.ID, "error", err)
-			result = "error"
+			result, told = "error", false
 		case !KnownStatus(s.Status):
 			result = "unreadable"
 		case attemptOf[s.Status].rank() > a.State.rank():
@@ -261,10 +269,12 @@ func (r *reconciler) fetch(ctx context.Context, m *Message) {
 				Disposition: s.Disposition, FromList: true})
 			if err != nil {
 				r.log.Error("cannot record a receipt; it is asked for again", "message_id", m.ID, "error", err)
+				told = false
 			}
 		}
 		r.metrics.polls.WithLabelValues(result).Inc()
 	}
+	return told
 }
 
 // conclude applies to messages, as they are now, what questions told of them: all in one transaction. Who asked or tried since,

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -52,6 +53,7 @@ type rig struct {
 	back   *httptest.Server // our callback endpoint
 	rec    *notifier.Recorder
 	source *source
+	offset atomic.Int64 // of the last record that was delivered
 	policy notifier.Policy
 
 	figures *prometheus.Registry // the recorder's
@@ -65,32 +67,56 @@ type source struct {
 	records   chan kafka.Record
 	mu        sync.Mutex
 	committed int
+	out       map[int64]kafka.Record // handed out and not committed, by offset
 }
 
-func (s *source) Fetch(ctx context.Context, limit int) ([]kafka.Record, error) {
-	var out []kafka.Record
+func newSource() *source {
+	return &source{records: make(chan kafka.Record, 10000), out: map[int64]kafka.Record{}}
+}
+
+func (s *source) Fetch(ctx context.Context, limit int) (rs []kafka.Record, err error) {
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for _, r := range rs {
+			s.out[r.Offset] = r
+		}
+	}()
 	select {
 	case r := <-s.records:
-		out = append(out, r)
+		rs = append(rs, r)
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	for len(out) < limit {
+	for len(rs) < limit {
 		select {
 		case r := <-s.records:
-			out = append(out, r)
+			rs = append(rs, r)
 		default:
-			return out, nil
+			return rs, nil
 		}
 	}
-	return out, nil
+	return rs, nil
 }
 
 func (s *source) Commit(_ context.Context, rs []kafka.Record) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.committed += len(rs)
+	for _, r := range rs {
+		delete(s.out, r.Offset)
+	}
 	return nil
+}
+
+// rejoin is what Kafka does when a consumer has gone: what it had fetched and not committed is handed out again.
+func (s *source) rejoin() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.out {
+		s.records <- r
+	}
+	clear(s.out)
 }
 
 func (s *source) commits() int {
@@ -108,7 +134,7 @@ func newRig(t *testing.T, db *sqldb.DB, policy notifier.Policy) *rig {
 // newRigWith is newRig with a phone network of one's own.
 func newRigWith(t *testing.T, db *sqldb.DB, policy notifier.Policy, net sandbox.Options) *rig {
 	t.Helper()
-	r := &rig{t: t, db: db, policy: policy, book: map[string]notifier.Appointment{}, source: &source{records: make(chan kafka.Record, 10000)}}
+	r := &rig{t: t, db: db, policy: policy, book: map[string]notifier.Appointment{}, source: newSource()}
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
 	var err error
 	if r.phones, err = sandbox.New(net); err != nil {
@@ -235,12 +261,12 @@ func (r *rig) event(id string, typ event.Type, version int, to ...event.Recipien
 
 // deliver hands events to the intake as Kafka does.
 func (r *rig) deliver(events ...event.Event) {
-	for i, e := range events {
+	for _, e := range events {
 		h, b, err := event.Encode(e)
 		if err != nil {
 			r.t.Fatal(err)
 		}
-		r.source.records <- kafka.Record{Topic: event.Topic, Offset: int64(i), Headers: h, Body: b}
+		r.source.records <- kafka.Record{Topic: event.Topic, Offset: r.offset.Add(1), Headers: h, Body: b}
 	}
 }
 

@@ -3,6 +3,7 @@ package notifier
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,23 +22,22 @@ func TestATextWithThousandsOfAttemptsStillGoesOut(t *testing.T) {
 	eachBench(t, func(t *testing.T, b *bench) {
 		const many = 20_000
 		m := b.state(t)
-		err := b.db.Write(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error {
-			var old []*Attempt
-			for n := 1; n <= many; n++ {
-				old = append(old, &Attempt{Token: newToken(), MessageID: m.ID, N: n, State: AttemptNotSent, BodyHash: []byte("x"),
-					StartedAt: sqldb.At(noon)})
-				if len(old) == 5000 {
-					if err := insertAttempts(ctx, tx, old); err != nil {
-						return err
-					}
-					old = nil
+		var old []*Attempt
+		for n := 1; n <= many; n++ {
+			old = append(old, &Attempt{Token: newToken(), MessageID: m.ID, N: n, State: AttemptNotSent, BodyHash: []byte("x"),
+				StartedAt: sqldb.At(noon)})
+		}
+		for part := range slices.Chunk(old, 1000) { // a transaction may take a bounded time
+			err := b.db.Write(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error {
+				if err := insertAttempts(ctx, tx, part); err != nil {
+					return err
 				}
+				_, err := tx.Exec(ctx, `UPDATE message SET attempts = ? WHERE id = ?`, many, m.ID)
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
 			}
-			_, err := tx.Exec(ctx, `UPDATE message SET attempts = ? WHERE id = ?`, many, m.ID)
-			return err
-		})
-		if err != nil {
-			t.Fatal(err)
 		}
 		r := b.begin(t, 1)[0]
 		b.sender.record(t.Context(), r, Outcome{Class: Accepted, SID: "SM1"})

@@ -72,7 +72,7 @@ func TestAStormOf429(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
 		const people, slots, stormy = 300, 8, 18
 		p := quick
-		p.Slots = slots
+		p.Slots, p.SlotTime = slots, time.Minute // nothing goes on without its slot
 		r := newRig(t, db, p)
 		answer := sandbox.Rule{Delay: visible}
 		r.faults(sandbox.Rule{Answer: sandbox.Answer429, Match: sandbox.Match{Probability: 0.95}, Delay: visible}, answer)
@@ -93,16 +93,13 @@ func TestAStormOf429(t *testing.T) {
 				t.Errorf("request %d of the storm went with %d others, and %d had passed", i+8+4, c.beside-1, passed)
 			}
 		}
+		r.until("the storm is a while ago", func() bool { return r.taken() >= people/2 })
+		r.wire.shut()
+		r.until("all slots are in use again", func() bool { return r.wire.underWay() == slots })
+		r.wire.open()
 		r.untilState(notifier.StateDelivered, ids...)
 		r.exactlyOne(ids...)
-		most := 0
-		for _, c := range r.wire.since(len(calls)) {
-			most = max(most, c.beside)
-		}
-		if most <= slots/2 {
-			t.Errorf("after the storm at most %d were under way at once, with %d slots", most, slots)
-		}
-		t.Logf("%d requests, %d passed, in a storm of %s; up to %d at once afterwards", len(calls), passed, lasted, most)
+		t.Logf("%d requests, %d passed, in a storm of %s", len(calls), passed, lasted)
 	})
 }
 

@@ -228,8 +228,8 @@ func (m *Message) onItsWay() bool { return m.State == StateAccepted || m.State =
 func (m *Message) lost(a *Attempt, d Disposition, now time.Time, p Policy) {
 	newest := m.newest()
 	switch {
-	case m.State == StateSuppressed, newest.State == AttemptOpen, m.count(AttemptState.alive) > 0:
-		return
+	case m.State == StateSuppressed, m.State == StateHeld, newest.State == AttemptOpen, m.count(AttemptState.alive) > 0:
+		return // a held one has attempts of which nothing is known, and a person to decide
 	case a == newest:
 	case !m.onItsWay(): // m does not wait for a, but for what came of a later attempt
 		return
@@ -343,6 +343,19 @@ func (m *Message) polled(now time.Time, p Policy) {
 	default:
 		m.finish(m.State, ReasonUnconfirmed, now)
 	}
+}
+
+// pollFailed plans the next question for a receipt after one that could not be asked. It does not count as asked; but when the
+// time for the last one has passed, m says that nobody confirmed it.
+func (m *Message) pollFailed(now time.Time, p Policy) {
+	if !m.onItsWay() {
+		return
+	}
+	if m.AcceptedAt != nil && now.Sub(m.AcceptedAt.Time) >= p.Unconfirmed {
+		m.finish(m.State, ReasonUnconfirmed, now)
+		return
+	}
+	m.plan(Poll, now.Add(p.jitter(p.Polls[0])))
 }
 
 // unknownSince is when the newest of the unknown attempts became so; now when there is none.
