@@ -67,6 +67,7 @@ type server struct {
 	log        *slog.Logger
 	now        func() time.Time
 	mux        *http.ServeMux
+	document   *huma.OpenAPI // what it says of itself
 }
 
 // New makes the handler of /v1/…, /openapi.json and /problems/…; whatever else comes to it is answered with a problem, 404
@@ -97,6 +98,8 @@ func (s *server) handler() http.Handler {
 		api.Adapter().Handle(op, s.serve(rt))
 	}
 	loosen(api.OpenAPI().Components.Schemas)
+	complete(api.OpenAPI())
+	s.document = api.OpenAPI()
 	api.Adapter().Handle(&huma.Operation{Method: http.MethodGet, Path: "/openapi.json"}, serveDescription(api))
 	s.mux.HandleFunc("GET /problems/{slug}", s.problemPage)
 	s.mux.HandleFunc("/", s.fallback)

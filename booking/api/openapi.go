@@ -65,7 +65,8 @@ func (s *server) routes() []*route {
 		}, (*call).book},
 		{"GET", "/v1/reservations/{id}", "read", false, operationTexts{
 			id: "get", summary: "Read a reservation and what became of its texts",
-			answers: map[int]any{200: reservationJSON{}}, problems: []string{"not-found"},
+			description: "confirmation.state goes from pending over sent to delivered; what stands in the way has a reason. A key reads only what was booked with keys of the same client.",
+			answers:     map[int]any{200: reservationJSON{}}, problems: []string{"not-found"},
 		}, (*call).get},
 		{"POST", "/v1/reservations/search", "read", false, operationTexts{
 			id: "search", summary: "Find reservations by code or reference",
@@ -92,11 +93,13 @@ func (s *server) routes() []*route {
 		routes = append(routes,
 			&route{"GET", "/v1/programmes", "read", false, operationTexts{
 				id: "list-programmes", summary: "List the programmes: windows and rules as data",
-				answers: map[int]any{200: programmeList{}},
+				description: "All programmes, with server_time to set a clock by. The list may be a second old; who may book is decided when the booking is.",
+				answers:     map[int]any{200: programmeList{}},
 			}, (*call).listProgrammes},
 			&route{"GET", "/v1/programmes/{id}", "read", false, operationTexts{
 				id: "get-programme", summary: "Read a programme: windows and rules as data",
-				answers: map[int]any{200: programmeJSON{}}, problems: []string{"not-found"},
+				description: "When it opens and closes, and who may book in it when.",
+				answers:     map[int]any{200: programmeJSON{}}, problems: []string{"not-found"},
 			}, (*call).getProgramme})
 	}
 	return routes
@@ -141,13 +144,13 @@ func schemaName(t reflect.Type, hint string) string {
 // operation describes rt.
 func (rt *route) operation(schemas huma.Registry) *huma.Operation {
 	op := &huma.Operation{Method: rt.method, Path: rt.path, OperationID: rt.about.id, Summary: rt.about.summary,
-		Description: rt.about.description + "\n\nScope: " + rt.scope + ".", Responses: map[string]*huma.Response{}}
+		Description: strings.TrimSpace(rt.about.description + "\n\nScope: " + rt.scope + "."), Responses: map[string]*huma.Response{}}
 	text := func(limit int) *huma.Schema { return &huma.Schema{Type: huma.TypeString, MaxLength: &limit} }
 	param := func(in, name, about string, required bool, schema *huma.Schema) {
 		op.Parameters = append(op.Parameters, &huma.Param{Name: name, In: in, Description: about, Required: required, Schema: schema})
 	}
 	if strings.Contains(rt.path, "{id}") {
-		param("path", "id", "", true, text(maxID))
+		param("path", "id", "From the answers of this API.", true, text(maxID))
 	}
 	slugs := append([]string{"unauthorized", "forbidden", "overloaded", "internal"}, rt.about.problems...)
 	if rt.changes {
@@ -179,9 +182,14 @@ func loosen(schemas huma.Registry) {
 			schema.AdditionalProperties = nil
 		}
 		if name == "SearchRequest" {
-			schema.OneOf = []*huma.Schema{{Required: []string{"code"}}, {Required: []string{"reference"}}}
+			schema.OneOf = []*huma.Schema{only("code"), only("reference")}
 		}
 	}
+}
+
+// only is an object with that text, whatever else it has.
+func only(name string) *huma.Schema {
+	return &huma.Schema{Type: huma.TypeObject, Required: []string{name}, Properties: map[string]*huma.Schema{name: {Type: huma.TypeString}}}
 }
 
 // answerHeaders are those of an answer that is a reservation.
@@ -216,7 +224,7 @@ func describeProblems(op *huma.Operation, schemas huma.Registry, slugs []string)
 	}
 	for status, list := range byStatus {
 		r := &huma.Response{Description: strings.Join(list, ", "), Content: map[string]*huma.MediaType{
-			"application/problem+json": {Schema: schemas.Schema(reflect.TypeFor[problemBody](), true, "")}}}
+			"application/problem+json": {Schema: problemSchema(schemas.Schema(reflect.TypeFor[problemBody](), true, ""), status, list)}}}
 		if waits[status] {
 			r.Headers = map[string]*huma.Param{"Retry-After": {Description: "When asking again makes sense, in seconds; absent when it never does.",
 				Schema: &huma.Schema{Type: huma.TypeInteger}}}

@@ -39,28 +39,28 @@ type programmeJSON struct {
 	ID         string          `json:"id" example:"covid-2021-50s"`
 	Name       translationJSON `json:"name"`
 	TimeZone   string          `json:"time_zone" example:"Asia/Seoul"`
-	OpensAt    string          `json:"opens_at" format:"date-time"`
-	ClosesAt   string          `json:"closes_at" format:"date-time"`
+	OpensAt    string          `json:"opens_at" format:"date-time" example:"2021-07-19T20:00:00+09:00"`
+	ClosesAt   string          `json:"closes_at" format:"date-time" example:"2021-07-24T18:00:00+09:00"`
 	Rules      []ruleJSON      `json:"rules" nullable:"false" doc:"Who may book when; none: everybody."`
-	ServerTime string          `json:"server_time" format:"date-time" doc:"To set a clock by."`
+	ServerTime string          `json:"server_time" format:"date-time" example:"2021-07-19T19:59:58.25+09:00" doc:"To set a clock by."`
 }
 
 type translationJSON struct {
-	Ko string `json:"ko"`
-	En string `json:"en"`
+	Ko string `json:"ko" example:"코로나19 예방접종"`
+	En string `json:"en" example:"COVID-19 vaccination"`
 }
 
 type ruleJSON struct {
-	ID       string `json:"id"`
-	BornFrom string `json:"born_from" format:"date" doc:"Inclusive."`
-	BornTo   string `json:"born_to" format:"date" doc:"Inclusive."`
-	OpensAt  string `json:"opens_at" format:"date-time"`
-	ClosesAt string `json:"closes_at" format:"date-time"`
+	ID       string `json:"id" example:"born-1967-1968"`
+	BornFrom string `json:"born_from" format:"date" example:"1967-01-01" doc:"Inclusive."`
+	BornTo   string `json:"born_to" format:"date" example:"1968-12-31" doc:"Inclusive."`
+	OpensAt  string `json:"opens_at" format:"date-time" example:"2021-07-19T20:00:00+09:00"`
+	ClosesAt string `json:"closes_at" format:"date-time" example:"2021-07-24T18:00:00+09:00"`
 }
 
 type programmeList struct {
 	Programmes []programmeJSON `json:"programmes" nullable:"false"`
-	ServerTime string          `json:"server_time" format:"date-time"`
+	ServerTime string          `json:"server_time" format:"date-time" example:"2021-07-19T19:59:58.25+09:00"`
 }
 
 // listProgrammes is GET /v1/programmes.

@@ -35,8 +35,8 @@ type reservationJSON struct {
 	Slot         slotJSON         `json:"slot"`
 	Resident     personJSON       `json:"resident"`
 	BookedBy     *personJSON      `json:"booked_by,omitempty"`
-	Reference    string           `json:"reference,omitempty"`
-	CreatedAt    string           `json:"created_at" format:"date-time"`
+	Reference    string           `json:"reference,omitempty" example:"A-1029"`
+	CreatedAt    string           `json:"created_at" format:"date-time" example:"2021-07-19T20:00:07+09:00"`
 	Confirmation confirmationJSON `json:"confirmation" doc:"What became of the texts. In the answer to a booking, a cancellation or a resend: the texts that it caused, as they are at that instant, and so again when the answer is replayed."`
 }
 
@@ -47,7 +47,7 @@ type reservationList struct {
 type slotJSON struct {
 	ID       string `json:"id" example:"gangnam-0726-1030"`
 	Site     string `json:"site" example:"gangnam"`
-	StartsAt string `json:"starts_at" format:"date-time" doc:"With the offset of the programme's time zone."`
+	StartsAt string `json:"starts_at" format:"date-time" example:"2021-07-26T10:30:00+09:00" doc:"With the offset of the programme's time zone."`
 }
 
 type personJSON struct {
