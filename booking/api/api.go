@@ -39,8 +39,10 @@ type Options struct {
 	Explain func(reason, language string) string
 	// Programmes lists the programmes, as booking.ListProgrammes does. With nil, there is no /v1/programmes.
 	Programmes func(context.Context) ([]booking.Programme, error)
-	Log        *slog.Logger     // default: none
-	Now        func() time.Time // the clock for birth dates and server_time; default time.Now
+	// PublicURL is how the outside reaches the API, for the examples of /docs; default http://127.0.0.1:8080.
+	PublicURL string
+	Log       *slog.Logger     // default: none
+	Now       func() time.Time // the clock for birth dates and server_time; default time.Now
 }
 
 // service is the part of booking.Service in use, apart so that the cost of this package can be measured without it.
@@ -66,14 +68,15 @@ type server struct {
 	programmes *programmeCache
 	log        *slog.Logger
 	now        func() time.Time
+	public     string // for the examples of the page of the documentation
 	mux        *http.ServeMux
 	document   *huma.OpenAPI // what it says of itself
 }
 
-// New makes the handler of /v1/…, /openapi.json and /problems/…; whatever else comes to it is answered with a problem, 404
+// New makes the handler of /v1/…, /openapi.json, /docs and /problems/…; whatever else comes to it is answered with a problem, 404
 // or 405. It is safe for concurrent use and keeps nothing that must be closed.
 func New(opts Options) http.Handler {
-	s := &server{service: opts.Service, keys: opts.Keys, texts: opts.Texts, explain: opts.Explain, log: opts.Log, now: opts.Now}
+	s := &server{service: opts.Service, keys: opts.Keys, texts: opts.Texts, explain: opts.Explain, log: opts.Log, now: opts.Now, public: opts.PublicURL}
 	if opts.Programmes != nil {
 		s.programmes = &programmeCache{list: opts.Programmes}
 	}
@@ -100,6 +103,7 @@ func (s *server) handler() http.Handler {
 	loosen(api.OpenAPI().Components.Schemas)
 	complete(api.OpenAPI())
 	s.document = api.OpenAPI()
+	s.serveDocs()
 	api.Adapter().Handle(&huma.Operation{Method: http.MethodGet, Path: "/openapi.json"}, serveDescription(api))
 	s.mux.HandleFunc("GET /problems/{slug}", s.problemPage)
 	s.mux.HandleFunc("/", s.fallback)

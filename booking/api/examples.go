@@ -23,6 +23,11 @@ func complete(doc *huma.OpenAPI) {
 		if !slices.ContainsFunc(doc.Tags, func(t *huma.Tag) bool { return t.Name == tag }) {
 			doc.Tags = append(doc.Tags, &huma.Tag{Name: tag})
 		}
+		for _, p := range op.Parameters {
+			if p.In == "path" && p.Example == nil {
+				p.Example = pathExample(op.Path)
+			}
+		}
 		if op.RequestBody != nil {
 			for _, media := range op.RequestBody.Content {
 				if media.Examples == nil {
@@ -40,6 +45,14 @@ func complete(doc *huma.OpenAPI) {
 			}
 		}
 	}
+}
+
+// pathExample is an id of what a path is about.
+func pathExample(path string) string {
+	if strings.HasPrefix(path, "/v1/programmes/") {
+		return "covid-2021-50s"
+	}
+	return exampleText("uuid")
 }
 
 // operations are all of a document, by path and then by method.

@@ -15,7 +15,7 @@ var problemTemplate = template.Must(template.New("problem").Parse(`<!doctype htm
 <h1>{{.Status}} {{.Slug}}</h1>
 <section lang="en"><h2>{{.TitleEn}}</h2><p>{{.DetailEn}}</p></section>
 <section lang="ko"><h2>{{.TitleKo}}</h2><p>{{.DetailKo}}</p></section>
-<p><a href="/openapi.json">openapi.json</a></p>
+<p><a href="/docs">Documentation of the API</a></p>
 </body>
 </html>
 `))

@@ -42,9 +42,6 @@ func TestDescription(t *testing.T) {
 			t.Errorf("no schema %s", name)
 		}
 	}
-	if w := get(t, (&server{service: nothing{}, keys: nothing{}}).handler(), "/docs"); w.Code != 404 {
-		t.Errorf("/docs: %d", w.Code)
-	}
 }
 
 // A problem's type leads to a page that says what it means.

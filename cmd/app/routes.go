@@ -47,7 +47,7 @@ func (a *App) routes() (http.Handler, error) {
 		return nil, err
 	}
 	mux.Handle("POST /v1/providers/twilio/status/{token}", callback)
-	mux.Handle("/", api.New(api.Options{Service: a.service, Keys: booking.NewKeys(a.db), Texts: texts{a}, Explain: explain, Log: a.log,
+	mux.Handle("/", api.New(api.Options{Service: a.service, Keys: booking.NewKeys(a.db), Texts: texts{a}, Explain: explain, Log: a.log, PublicURL: a.public,
 		Programmes: func(ctx context.Context) ([]booking.Programme, error) { return booking.ListProgrammes(ctx, a.db) }}))
 	return mux, nil
 }
@@ -118,6 +118,7 @@ func (a *App) startPage() (http.Handler, error) {
 	}
 	links := append([]Link{}, a.cfg.Links...)
 	links = append(links,
+		Link{"/docs", "Documentation", "the API for those who program against it, with a quick start"},
 		Link{"/openapi.json", "API", "the HTTP contract as OpenAPI 3.1"},
 		Link{"/v1/programmes", "Programmes", "windows and rules as data (needs an API key)"},
 		Link{"/readyz", "Readiness", "what works and what is degraded"},
