@@ -225,13 +225,20 @@ func (s *server) panicked(rec *recorder, r *http.Request, v any) {
 
 // fallback answers what no route has taken: with 405 when other methods would be, else with 404.
 func (s *server) fallback(w http.ResponseWriter, r *http.Request) {
-	var allow []string
+	var allow, exact []string // exact: by a route without wildcards, which says more of the path than one with
 	probe := *r
 	for _, m := range methods {
 		probe.Method = m
-		if _, pattern := s.mux.Handler(&probe); pattern != "/" {
+		_, pattern := s.mux.Handler(&probe)
+		if pattern != "/" {
 			allow = append(allow, m)
 		}
+		if strings.HasSuffix(pattern, " "+r.URL.Path) {
+			exact = append(exact, m)
+		}
+	}
+	if len(exact) > 0 {
+		allow = exact
 	}
 	if len(allow) == 0 {
 		writeProblem(w, r, booking.ErrNotFound)

@@ -189,13 +189,14 @@ func limitsOf(s *huma.Schema) []string {
 		}
 		limits = append(limits, "one of "+strings.Join(values, ", "))
 	}
-	bound := func(words string, n *int) {
-		if n != nil {
-			limits = append(limits, words+" "+strconv.Itoa(*n)+" characters")
-		}
+	switch low, high := s.MinLength, s.MaxLength; {
+	case low != nil && high != nil:
+		limits = append(limits, strconv.Itoa(*low)+" to "+strconv.Itoa(*high)+" characters")
+	case low != nil:
+		limits = append(limits, "characters: "+strconv.Itoa(*low)+" or more")
+	case high != nil:
+		limits = append(limits, "at most "+strconv.Itoa(*high)+" characters")
 	}
-	bound("at least", s.MinLength)
-	bound("at most", s.MaxLength)
 	for words, n := range map[string]*float64{"at least": s.Minimum, "at most": s.Maximum} {
 		if n != nil {
 			limits = append(limits, words+" "+strconv.FormatFloat(*n, 'f', -1, 64))

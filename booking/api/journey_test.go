@@ -222,6 +222,9 @@ func TestBadRequests(t *testing.T) {
 	if a := r.do("DELETE", "/v1/reservations", ""); a.header.Get("Allow") != "POST" {
 		t.Errorf("Allow: %q", a.header.Get("Allow"))
 	}
+	if a := r.do("OPTIONS", "/v1/reservations/search", ""); a.header.Get("Allow") != "POST" { // though GET would read a reservation of that id
+		t.Errorf("Allow: %q", a.header.Get("Allow"))
+	}
 	if a := r.do("POST", "/v1/reservations/x", ""); a.header.Get("Allow") != "GET, HEAD" {
 		t.Errorf("Allow: %q", a.header.Get("Allow"))
 	}

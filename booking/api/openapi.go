@@ -15,7 +15,7 @@ import (
 // together.
 type (
 	bookBody struct {
-		SlotID    string       `json:"slot_id" minLength:"1" maxLength:"100" pattern:"^[!-~]+$" example:"gangnam-0726-1030"`
+		SlotID    string       `json:"slot_id" minLength:"1" maxLength:"100" pattern:"^[!-~]+$" doc:"Of the programme file." example:"gangnam-0726-1030"`
 		Resident  residentBody `json:"resident"`
 		BookedBy  *bookerBody  `json:"booked_by,omitempty" doc:"Who books for the resident, and gets a text too."`
 		Language  string       `json:"language,omitempty" enum:"ko,en" default:"ko" doc:"Of the texts."`
@@ -162,7 +162,7 @@ func (rt *route) operation(schemas huma.Registry) *huma.Operation {
 	if rt.about.ifMatch {
 		param("header", "If-Match", "The ETag that the reservation must have.", false, text(maxID))
 	}
-	param("header", "Accept-Language", "Of problems and explanations: ko or en.", false, text(500))
+	param("header", "Accept-Language", "Of problems and explanations: ko or en; en when it says neither.", false, &huma.Schema{Type: huma.TypeString})
 	if rt.about.body != nil {
 		op.RequestBody = &huma.RequestBody{Required: !rt.about.bodyOptional, Content: map[string]*huma.MediaType{
 			"application/json": {Schema: schemas.Schema(reflect.TypeOf(rt.about.body), true, ""), Examples: rt.about.bodies}}}

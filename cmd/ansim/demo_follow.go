@@ -137,6 +137,7 @@ Look around (Ctrl-C ends it):
   start page   %[1]s/
   the phones   %[2]s/
   API          %[1]s/openapi.json
+  its docs     %[1]s/docs
 
 Book someone yourself, and watch the phones:
   curl -s %[1]s/v1/reservations -H 'Authorization: Bearer %[3]s' \
