@@ -77,3 +77,15 @@ func checkLinks(t *testing.T, r *rig, page string) {
 		}
 	}
 }
+
+// What the description says of If-Match is what is read.
+func TestIfMatchAsDescribed(t *testing.T) {
+	t.Parallel()
+	described := regexp.MustCompile(ifMatchPattern)
+	for _, v := range []string{"", "*", `"1"`, `"42"`, `"999999999"`, `"1000000000"`, `"0"`, `"007"`, `""`, `"`, "1", `"x"`, `W/"1"`, `"1" `, "**"} {
+		_, err := matchVersion([]string{v})
+		if described.MatchString(v) != (err == nil) {
+			t.Errorf("If-Match %q: described %t, read with %v", v, described.MatchString(v), err)
+		}
+	}
+}

@@ -160,7 +160,7 @@ func (rt *route) operation(schemas huma.Registry) *huma.Operation {
 		slugs = append(slugs, "idempotency-key-missing", "validation", "idempotency-key-reused", "idempotency-in-progress", "too-large")
 	}
 	if rt.about.ifMatch {
-		param("header", "If-Match", "The ETag that the reservation must have.", false, text(maxID))
+		param("header", "If-Match", "The ETag that the reservation must have.", false, &huma.Schema{Type: huma.TypeString, Pattern: ifMatchPattern})
 	}
 	param("header", "Accept-Language", "Of problems and explanations: ko or en; en when it says neither.", false, &huma.Schema{Type: huma.TypeString})
 	if rt.about.body != nil {

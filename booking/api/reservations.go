@@ -203,13 +203,16 @@ func traceparent(h string) string {
 	return h
 }
 
+// ifMatchPattern is what matchVersion takes, for the description.
+const ifMatchPattern = `^(\*|"[1-9][0-9]{0,8}")?$`
+
 // matchVersion reads If-Match: the version that it names, 0 when it is absent or "*".
 func matchVersion(values []string) (int, error) {
 	if len(values) == 0 || len(values) == 1 && (values[0] == "" || values[0] == "*") {
 		return 0, nil
 	}
 	v := values[0]
-	if len(values) == 1 && len(v) > 2 && v[0] == '"' && v[len(v)-1] == '"' {
+	if len(values) == 1 && len(v) > 2 && len(v) <= 11 && v[0] == '"' && v[1] != '0' && v[len(v)-1] == '"' {
 		if n, err := strconv.ParseUint(v[1:len(v)-1], 10, 31); err == nil && n > 0 {
 			return int(n), nil
 		}
