@@ -24,8 +24,12 @@ func complete(doc *huma.OpenAPI) {
 			doc.Tags = append(doc.Tags, &huma.Tag{Name: tag})
 		}
 		for _, p := range op.Parameters {
-			if p.In == "path" && p.Example == nil {
+			switch {
+			case p.Example != nil:
+			case p.In == "path":
 				p.Example = pathExample(op.Path)
+			case p.In == "query" && p.Required:
+				p.Example = exampleOf(doc.Components.Schemas, p.Schema, true)
 			}
 		}
 		if op.RequestBody != nil {
