@@ -116,7 +116,7 @@ func loadKeys(ctx context.Context, tx *sqldb.Tx, reqs []*request, now time.Time)
 	err := tx.Select(ctx, &rows, "WITH "+with+` SELECT k.api_key_id, k.route, k.key, k.fingerprint, k.body, k.reservation_id,
 			k.expires_at
 		FROM asked a JOIN idempotency_key k ON k.api_key_id = a.api_key_id AND k.route = a.route AND k.key = a.key
-		WHERE k.expires_at > ?`, tx.Unplanned(append(args, sqldb.At(now))...)...)
+		WHERE k.expires_at > ?`, append(args, sqldb.At(now))...)
 	if err != nil {
 		return nil, fmt.Errorf("read idempotency keys: %w", err)
 	}

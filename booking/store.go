@@ -65,7 +65,7 @@ func (b *batch) loadTargets(ctx context.Context, stored map[flight]*keyRow) erro
 	with, args := b.tx.Source(wanted)
 	var rows []*row
 	if err := b.tx.Select(ctx, &rows, "WITH "+with+" SELECT "+ownColumns+" FROM reservation r WHERE r.id IN (SELECT id FROM wanted)",
-		b.tx.Unplanned(args...)...); err != nil {
+		args...); err != nil {
 		return fmt.Errorf("read the reservations that requests name: %w", err)
 	}
 	for _, r := range rows {
@@ -90,7 +90,7 @@ func lockSlots(ctx context.Context, tx *sqldb.Tx, ids map[string]bool) (map[stri
 	with, args := tx.Source(wanted)
 	var rows []*slotState
 	if err := tx.Select(ctx, &rows, "WITH "+with+` SELECT id, programme_id, site_id, starts_at, capacity, taken FROM slot
-		WHERE id IN (SELECT id FROM wanted) ORDER BY id`+tx.ForUpdate(), tx.Unplanned(args...)...); err != nil {
+		WHERE id IN (SELECT id FROM wanted) ORDER BY id`+tx.ForUpdate(), args...); err != nil {
 		return nil, fmt.Errorf("lock slots: %w", err)
 	}
 	for _, s := range rows {
@@ -127,7 +127,7 @@ func lockReservations(ctx context.Context, tx *sqldb.Tx, people map[person]bool,
 	with, args := tx.Source(existing)
 	var rows []*row
 	if err := tx.Select(ctx, &rows, "WITH "+with+" SELECT "+ownColumns+` FROM reservation r
-		WHERE r.id IN (SELECT id FROM existing) ORDER BY r.identity_hash, r.id`+tx.ForUpdate(), tx.Unplanned(args...)...); err != nil {
+		WHERE r.id IN (SELECT id FROM existing) ORDER BY r.identity_hash, r.id`+tx.ForUpdate(), args...); err != nil {
 		return nil, nil, fmt.Errorf("lock reservations: %w", err)
 	}
 	for _, r := range rows {
@@ -154,7 +154,7 @@ func activeIDs(ctx context.Context, tx *sqldb.Tx, people map[person]bool) (ids [
 	with, args := tx.Source(wanted)
 	if err := tx.Select(ctx, &ids, "WITH "+with+` SELECT id FROM (SELECT (SELECT r.id FROM reservation r
 			WHERE r.programme_id = w.programme_id AND r.identity_hash = w.identity_hash AND r.status = 'confirmed') AS id
-		FROM wanted w) AS existing WHERE id IS NOT NULL`, tx.Unplanned(args...)...); err != nil {
+		FROM wanted w) AS existing WHERE id IS NOT NULL`, args...); err != nil {
 		return nil, fmt.Errorf("look for reservations: %w", err)
 	}
 	return ids, nil
@@ -173,7 +173,7 @@ func cancelRows(ctx context.Context, tx *sqldb.Tx, rows []*row) error {
 	with, args := tx.Source(src)
 	n, err := tx.Exec(ctx, "WITH "+with+` UPDATE reservation SET status = 'cancelled', version = gone.version, updated_at = gone.updated_at
 		FROM gone WHERE reservation.id = gone.id AND reservation.status = 'confirmed' AND reservation.version = gone.version - 1`,
-		tx.Unplanned(args...)...)
+		args...)
 	if err != nil {
 		return fmt.Errorf("cancel reservations: %w", err)
 	}
@@ -226,7 +226,7 @@ func moveTaken(ctx context.Context, tx *sqldb.Tx, slots map[string]*slotState) e
 	}
 	with, args := tx.Source(src)
 	n, err := tx.Exec(ctx, "WITH "+with+" UPDATE slot SET taken = slot.taken + moved.change FROM moved WHERE slot.id = moved.id",
-		tx.Unplanned(args...)...)
+		args...)
 	if err != nil {
 		return fmt.Errorf("claim places: %w", err)
 	}

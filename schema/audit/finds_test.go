@@ -104,6 +104,11 @@ var plantings = map[string]planted{
 		w.exec(`UPDATE reservation SET identity_hash = ?`, []byte{7})
 	}, "I3", "person with two reservations in one programme", reservation(1)},
 
+	"booked nowhere": {func(w world) {
+		w.unbound()
+		w.exec(`UPDATE reservation SET api_key_id = ? WHERE id = ?`, event(60), reservation(1))
+	}, "I3", "reservation of a slot, programme or client that is not there", reservation(1)},
+
 	"a text for nobody": {func(w world) { w.message(50, 50, "confirmation", 1, 0, "pending") },
 		"I4", "message without a reservation", message(50)},
 	"a text of the future": {func(w world) { w.message(50, 2, "change", 2, 0, "pending") },

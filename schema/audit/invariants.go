@@ -102,6 +102,11 @@ var i3 = invariant{
 			ON held.slot_id = s.id WHERE s.taken <> COALESCE(held.n, 0)`, nil},
 		{"person with two reservations in one programme", `SELECT CAST(MIN(CAST(id AS text)) AS text) AS id FROM reservation
 			WHERE status = 'confirmed' GROUP BY programme_id, identity_hash HAVING COUNT(*) > 1`, nil},
+		// Nothing else looks: reservations have no foreign keys on PostgreSQL.
+		{"reservation of a slot, programme or client that is not there", `SELECT CAST(r.id AS text) AS id FROM reservation r
+			WHERE NOT EXISTS (SELECT 1 FROM slot s WHERE s.id = r.slot_id AND s.programme_id = r.programme_id)
+			OR NOT EXISTS (SELECT 1 FROM programme p WHERE p.id = r.programme_id)
+			OR NOT EXISTS (SELECT 1 FROM api_key k WHERE k.id = r.api_key_id)`, nil},
 	},
 }
 

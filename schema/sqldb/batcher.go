@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 )
 
 // ErrOverloaded is what Batcher.Do returns when its queue is full; nothing was done.
@@ -12,8 +13,15 @@ var ErrOverloaded = errors.New("too much work is waiting")
 // ErrStopped is what Batcher.Do returns once the batcher stops; nothing was done.
 var ErrStopped = errors.New("stopping")
 
+// gather is how long a run waits at most for those who come back.
+const gather = time.Millisecond
+
 // Batcher groups calls: those that arrive while one run is under way go together into the next. A lone call runs at once,
 // so batching costs no latency, and a commit is shared by as many calls as came during the last one.
+//
+// Callers that were answered together mostly come back together, one by one within a millisecond. A run that began with the
+// first of them would leave the others to the next, and most commits would be for few. So a run waits, but no longer than
+// gather, until half as many are there as the last one had.
 type Batcher[In, Out any] struct {
 	max   int
 	run   func(context.Context, []In) ([]Out, error)
@@ -81,20 +89,10 @@ func (b *Batcher[In, Out]) Stop() {
 
 func (b *Batcher[In, Out]) loop() {
 	defer close(b.done)
+	last := 0
 	for first := range b.queue {
-		calls := append(make([]call[In, Out], 0, b.max), first)
-	fill:
-		for len(calls) < b.max {
-			select {
-			case c, ok := <-b.queue:
-				if !ok {
-					break fill
-				}
-				calls = append(calls, c)
-			default:
-				break fill
-			}
-		}
+		calls := b.fill(first, last/2)
+		last = len(calls)
 		ins := make([]In, len(calls))
 		for i, c := range calls {
 			ins[i] = c.in
@@ -111,6 +109,39 @@ func (b *Batcher[In, Out]) loop() {
 			}
 		}
 	}
+}
+
+// fill adds to the first call what is queued; it waits until there are enough, but not for long.
+func (b *Batcher[In, Out]) fill(first call[In, Out], enough int) []call[In, Out] {
+	calls := append(make([]call[In, Out], 0, b.max), first)
+	var late <-chan time.Time
+	for len(calls) < b.max {
+		select {
+		case c, ok := <-b.queue:
+			if !ok {
+				return calls
+			}
+			calls = append(calls, c)
+			continue
+		default:
+		}
+		if len(calls) >= enough {
+			return calls
+		}
+		if late == nil {
+			late = time.After(gather)
+		}
+		select {
+		case c, ok := <-b.queue:
+			if !ok {
+				return calls
+			}
+			calls = append(calls, c)
+		case <-late:
+			return calls
+		}
+	}
+	return calls
 }
 
 // guarded turns a panic of run into an error: the calls of one batch fail, and the next are served. What it panicked with is
