@@ -196,7 +196,7 @@ func TestBothDatabasesHaveTheSameTables(t *testing.T) {
 	}
 	out.Columns = slices.DeleteFunc(out.Columns, func(c string) bool { return c == "txid" })
 	out.Indexes = slices.DeleteFunc(out.Indexes, func(i string) bool { return i == "txid,id" })
-	// What PostgreSQL does without, since there it costs locks; see 00006_unchecked.sql.
+	// What PostgreSQL does without, since there it costs locks; see 00003_unchecked.sql.
 	unchecked := []string{"api_key_id -> api_key", "programme_id -> programme", "slot_id -> slot"}
 	if held := lite["reservation"]; !slices.Equal(held.Foreign, unchecked) || len(pg["reservation"].Foreign) > 0 {
 		t.Errorf("foreign keys of reservation: %v on SQLite, %v on PostgreSQL", held.Foreign, pg["reservation"].Foreign)
