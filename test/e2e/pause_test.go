@@ -74,7 +74,10 @@ func TestNotifierPausedPastItsLease(t *testing.T) {
 	in.serve("api,relay")
 	in.prepare()
 	frozen := in.serve("notifier")
-	in.fault(`[{"match":{"every":3},"answer":"ok","delay":"1s","callbacks":"none"},{"answer":"ok","delay":"1s"}]`)
+	const unconfirmed = `{"match":{"every":3},"answer":"ok","delay":"1s","callbacks":"none"},`
+	// After the first hundred no answer comes for as long as it takes to stop the notifier, so that it is in the middle of
+	// requests, and more than it has slots for are left.
+	in.fault(`[{"count":100,"answer":"ok"},{"answer":"ok","delay":"20s"}]`)
 	c := in.crowdOf(81, 400, 0)
 	c.start(time.Minute)()
 	await(t, time.Minute, "texts go out", func() error {
@@ -84,6 +87,7 @@ func TestNotifierPausedPastItsLease(t *testing.T) {
 		return nil
 	})
 	frozen.signal(syscall.SIGSTOP)
+	in.fault(`[` + unconfirmed + `{"answer":"ok","delay":"1s"}]`)
 	taken := len(in.texts(t))
 	if n := in.openAttempts(); n == 0 {
 		t.Fatal("the notifier was not in the middle of a request when it was stopped")
