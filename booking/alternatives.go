@@ -59,7 +59,7 @@ func (b *batch) alternatives(ctx context.Context) error {
 		if b.decided[i] || r == nil || !errors.Is(r.Kind, ErrSlotFull) {
 			continue
 		}
-		full := b.slots[req.book.SlotID]
+		full := b.slots[req.slotID()]
 		found, ok := bySlot[full.ID]
 		if !ok {
 			free, err := b.s.free.load(ctx, b.tx, full.ProgrammeID, b.now)
@@ -70,6 +70,9 @@ func (b *batch) alternatives(ctx context.Context) error {
 			bySlot[full.ID] = found
 		}
 		r.Alternatives = found
+		if t := b.targets[req.targetID]; t != nil { // where the reservation is already is no alternative
+			r.Alternatives = slices.DeleteFunc(slices.Clone(found), func(s Slot) bool { return s.ID == t.SlotID })
+		}
 	}
 	return nil
 }

@@ -28,6 +28,9 @@ type Appointment struct {
 	SiteEn        string
 	ProgrammeKo   string
 	ProgrammeEn   string
+	// PastPhones are the resident's numbers in versions that were replaced, where they were others than Phone. Only
+	// Appointments without lock reads them.
+	PastPhones map[int]personal.Phone
 }
 
 // Appointments reads many at once, by reservation id; ids without a reservation are left out. With lock their rows are held
@@ -58,6 +61,18 @@ func Appointments(ctx context.Context, tx *sqldb.Tx, ids []string, lock bool) (m
 	if err != nil {
 		return nil, err
 	}
+	var past history
+	if !lock {
+		changed := map[string]bool{}
+		for i := range rows {
+			if rows[i].Version > 1 {
+				changed[rows[i].ID] = true
+			}
+		}
+		if past, err = loadHistory(ctx, tx, changed); err != nil {
+			return nil, err
+		}
+	}
 	found, z := make(map[string]Appointment, len(rows)), zones{}
 	for i := range rows {
 		r := &rows[i]
@@ -71,6 +86,14 @@ func Appointments(ctx context.Context, tx *sqldb.Tx, ids []string, lock bool) (m
 		}
 		if v.Booker != nil {
 			a.BookerName, a.BookerPhone = v.Booker.Name, v.Booker.Phone
+		}
+		for version, p := range past[v.ID] {
+			if p.Phone != r.Phone {
+				if a.PastPhones == nil {
+					a.PastPhones = map[int]personal.Phone{}
+				}
+				a.PastPhones[version] = personal.Phone(p.Phone)
+			}
 		}
 		found[v.ID] = a
 	}

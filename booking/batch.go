@@ -35,13 +35,14 @@ type batch struct {
 	programmes map[string]*programme
 	slots      map[string]*slotState
 	active     map[person]*row // confirmed reservations, as they are after the requests decided so far
-	targets    map[string]*row // of cancellations and resends, by reservation id, as they were before they were locked
+	targets    map[string]*row // of changes and resends, by reservation id, as they were before they were locked
+	past       history         // of targets whose answers are given again
 	asked      askedAgain      // of resends
 
-	inserted  []*row
-	cancelled []*row
-	resends   []resendRow
-	events    []event.Event
+	inserted []*row
+	changes  map[string]*change // by reservation id
+	resends  []resendRow
+	events   []event.Event
 }
 
 // person is one identity in one programme.
@@ -67,7 +68,8 @@ func (s *Service) commit(ctx context.Context, reqs []*request) ([]answer, error)
 		wrote := false
 		// Idempotent: should it run again after an unknown COMMIT, it finds its own idempotency rows.
 		err := s.db.WriteIdempotent(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
-			b = &batch{s: s, tx: tx, zones: zones{}, reqs: reqs, answers: make([]answer, len(reqs)), decided: make([]bool, len(reqs))}
+			b = &batch{s: s, tx: tx, zones: zones{}, reqs: reqs, answers: make([]answer, len(reqs)),
+				decided: make([]bool, len(reqs)), changes: map[string]*change{}}
 			err := b.run(ctx)
 			wrote = wrote || len(b.events) > 0
 			return err
@@ -104,7 +106,7 @@ func (b *batch) run(ctx context.Context) error {
 			if k.ReservationID != nil {
 				target = b.targets[*k.ReservationID]
 			}
-			b.answers[i], b.decided[i] = k.replay(req, target, b.zones), true
+			b.answers[i], b.decided[i] = k.replay(req, target, b.past, b.zones), true
 		}
 	}
 	if !slices.Contains(b.decided, false) {
@@ -122,6 +124,10 @@ func (b *batch) run(ctx context.Context) error {
 			b.answers[i].outcome, err = b.book(req)
 		case req.resend != nil:
 			b.answers[i].outcome, err = b.resend(req)
+		case req.moveTo != "":
+			b.answers[i].outcome, err = b.reschedule(req)
+		case req.correct != nil:
+			b.answers[i].outcome, err = b.correct(req)
 		default:
 			b.answers[i].outcome, err = b.cancel(req)
 		}
@@ -146,6 +152,9 @@ func (b *batch) lock(ctx context.Context) error {
 		case req.resend != nil: // changes nothing of its slot
 		case b.targets[req.targetID] != nil:
 			slotIDs[b.targets[req.targetID].SlotID] = true
+			if req.moveTo != "" {
+				slotIDs[req.moveTo] = true
+			}
 		}
 	}
 	var err error
@@ -167,6 +176,7 @@ func (b *batch) lock(ctx context.Context) error {
 		case b.targets[req.targetID] == nil:
 		case req.resend == nil:
 			people[b.targets[req.targetID].person()] = true
+			programmeIDs[b.targets[req.targetID].ProgrammeID] = true
 		case b.targets[req.targetID].KeyID == req.call.Client.KeyID: // another client's is not for this one to lock
 			again[req.targetID] = true
 			programmeIDs[b.targets[req.targetID].ProgrammeID] = true
@@ -175,6 +185,16 @@ func (b *batch) lock(ctx context.Context) error {
 	var locked map[string]*row
 	if b.active, locked, err = lockReservations(ctx, b.tx, people, again); err != nil {
 		return err
+	}
+	for i, req := range b.reqs {
+		t := b.targets[req.targetID]
+		if b.decided[i] || t == nil || req.resend != nil {
+			continue
+		}
+		// Moved between look and lock: other slots must be locked.
+		if r := b.active[t.person()]; r != nil && r.ID == t.ID && b.slots[r.SlotID] == nil {
+			return errRaced
+		}
 	}
 	if b.asked, err = askAgain(ctx, b.tx, b.s.opts.Look, locked, b.now); err != nil {
 		return err
@@ -187,7 +207,7 @@ func (b *batch) lock(ctx context.Context) error {
 func (b *batch) book(req *request) (outcome, error) {
 	slot := b.slots[req.book.SlotID]
 	if slot == nil {
-		return refuse(&Refusal{Kind: ErrNotFound, ServerTime: b.now})
+		return refuse(&Refusal{Kind: ErrNoSlot, ServerTime: b.now})
 	}
 	p := b.programmes[slot.ProgrammeID]
 	who := person{p.id, string(req.identity)}
@@ -199,18 +219,12 @@ func (b *batch) book(req *request) (outcome, error) {
 		v.SiteID, v.StartsAt, v.TimeZone = slot.SiteID, slot.StartsAt, p.zone
 		return outcome{reply: Reply{Reservation: v.reservation(b.zones)}}, nil
 	}
-	if r := p.gate(req.book.BirthDate, b.now); r != nil {
-		return refuse(r)
+	no := b.admit(p, req.book.BirthDate, slot)
+	if other != nil && (no == nil || errors.Is(no, ErrSlotFull)) {
+		no = &Refusal{Kind: ErrAlreadyBooked, ProgrammeID: p.id, ServerTime: b.now.In(p.loc)}
 	}
-	if !b.now.Before(slot.StartsAt.Time) {
-		w := Window{OpensAt: p.opensAt, ClosesAt: slot.StartsAt.Time}
-		return refuse(p.outside(w, b.now))
-	}
-	if other != nil {
-		return refuse(&Refusal{Kind: ErrAlreadyBooked, ProgrammeID: p.id, ServerTime: b.now.In(p.loc)})
-	}
-	if slot.full() {
-		return refuse(&Refusal{Kind: ErrSlotFull, ProgrammeID: p.id, ServerTime: b.now.In(p.loc)})
+	if no != nil {
+		return refuse(no)
 	}
 	r, err := newRow(req, slot, p, b.now)
 	if err != nil {
@@ -223,38 +237,6 @@ func (b *batch) book(req *request) (outcome, error) {
 		return outcome{}, err
 	}
 	return outcome{reply: Reply{Reservation: r.reservation(b.zones), Created: true}}, nil
-}
-
-// cancel decides a cancellation. The target was read before it was locked: what counts is whether it is active now.
-func (b *batch) cancel(req *request) (outcome, error) {
-	target := b.targets[req.targetID]
-	if target == nil || target.KeyID != req.call.Client.KeyID {
-		return refuse(&Refusal{Kind: ErrNotFound, ServerTime: b.now})
-	}
-	slot := b.slots[target.SlotID]
-	if slot == nil { // its slot cannot go while it is there
-		return outcome{}, errRaced
-	}
-	p := b.programmes[slot.ProgrammeID]
-	r := b.active[target.person()]
-	if r == nil || r.ID != target.ID || !b.now.Before(slot.StartsAt.Time) {
-		return refuse(&Refusal{Kind: ErrNotChangeable, ProgrammeID: p.id, ServerTime: b.now.In(p.loc)})
-	}
-	if r.SlotID != target.SlotID { // moved between look and lock: other slots must be locked
-		return outcome{}, errRaced
-	}
-	if req.ifMatch != 0 && req.ifMatch != r.Version {
-		return refuse(&Refusal{Kind: ErrVersionMismatch, ProgrammeID: p.id, ServerTime: b.now.In(p.loc), Version: r.Version})
-	}
-	r.SiteID, r.StartsAt, r.TimeZone = slot.SiteID, slot.StartsAt, p.zone
-	r.Status, r.Version, r.Updated = StatusCancelled, r.Version+1, sqldb.At(b.now)
-	slot.change--
-	delete(b.active, r.person())
-	b.cancelled = append(b.cancelled, r)
-	if err := b.tell(event.Cancelled, r, req); err != nil {
-		return outcome{}, err
-	}
-	return outcome{reply: Reply{Reservation: r.reservation(b.zones)}}, nil
 }
 
 // resend decides a resend.
@@ -310,8 +292,8 @@ func traceparent(s string) string {
 
 // write stores what was decided, in the order of locks, the outbox last.
 func (b *batch) write(ctx context.Context) error {
-	// Cancellations first: they free the places in the unique index that bookings of the same batch may take.
-	if err := cancelRows(ctx, b.tx, b.cancelled); err != nil {
+	// Changes first: cancellations free the places in the unique index that bookings of the same batch may take.
+	if err := b.writeChanges(ctx); err != nil {
 		return err
 	}
 	slices.SortFunc(b.inserted, func(x, y *row) int {

@@ -10,7 +10,7 @@
 //	lock slots, by id       ▸ lock the people's reservations, by identity hash ▸ read the clock, the programmes
 //	decide in Go, in order of arrival: repeat of the same? ▸ window ▸ rule ▸ already booked? ▸ place left?
 //	texts asked for again?  ▸ read the earlier resends and, through [TextLook], how the texts stand
-//	cancel ▸ insert ▸ raise `taken` by what was inserted ▸ resends ▸ idempotency rows, by key ▸ outbox
+//	change, and keep what was ▸ insert ▸ raise `taken` by what was inserted ▸ resends ▸ idempotency rows, by key ▸ outbox
 //
 // Rows are locked in this one order in every process. Nothing is counted first and inserted later: a reservation is there
 // when the unique index took it, and a place when the slot's CHECK allowed it. When another process was faster, the whole
@@ -30,9 +30,19 @@
 // # What is stored for a replay
 //
 // Of an answer only what the request itself does not say: ids, version, state, times. Names and numbers of a booking are in
-// the request that is repeated (its fingerprint is the same), those of a cancelled reservation in its row, which no longer
-// changes. So no second copy of a person's data is kept with the keys, and a replay still has every byte of the first answer;
-// but for that to a resend, which shows the names that the reservation has by then, should they have been corrected.
+// the request that is repeated (its fingerprint is the same), those of a change or a resend in the version of the reservation
+// that it was about, which is kept. So no second copy of a person's data is kept with the keys, and a replay still has every
+// byte of the first answer.
+//
+// # Changes
+//
+// A reservation is confirmed in version 1. Each change of its slot or of the resident's contact, and the cancellation, makes
+// the next version, and each version has its event and its texts; the version before is kept (reservation_history), so that
+// what a text said, and where it went, can be told later. A move passes the gate as a booking does.
+//
+//	(none) ── Book ──▶ confirmed ── Cancel ──▶ cancelled
+//	                    │     ▲
+//	                    └─────┘ Reschedule, Correct
 //
 // # Who may see what
 //

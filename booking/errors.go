@@ -11,6 +11,7 @@ var (
 	ErrUnauthorized    = errors.New("no valid API key")
 	ErrForbidden       = errors.New("the API key does not allow this")
 	ErrNotFound        = errors.New("no such thing, or not this client's")
+	ErrNoSlot          = fmt.Errorf("%w: no slot of that id in the programme", ErrNotFound)
 	ErrNotOpenYet      = errors.New("booking has not opened yet")
 	ErrWindowClosed    = errors.New("booking has closed")
 	ErrNotEligible     = errors.New("no rule of the programme admits this person")

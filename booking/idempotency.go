@@ -31,12 +31,13 @@ var finals = []struct {
 	status int
 }{
 	{ErrNotFound, "not-found", 404},
+	{ErrNoSlot, "no-slot", 404}, // after the one that it wraps: the last that matches counts
 	{ErrWindowClosed, "window-closed", 403},
 	{ErrNotEligible, "not-eligible", 403},
 	{ErrSlotFull, "slot-full", 409},
 	{ErrAlreadyBooked, "already-booked", 409},
 	{ErrNotChangeable, "not-changeable", 409},
-	{ErrAppointmentPast, "appointment-past", 409}, // after the one that it wraps: the last that matches counts
+	{ErrAppointmentPast, "appointment-past", 409}, // as above
 	{ErrVersionMismatch, "version-mismatch", 412},
 }
 
@@ -59,6 +60,7 @@ type storedReply struct {
 	Created   time.Time `json:"created_at"`
 	Updated   time.Time `json:"updated_at"`
 	New       bool      `json:"new"`
+	Unchanged bool      `json:"unchanged,omitempty"`
 
 	Resent *storedResent `json:"resent,omitempty"`
 }
@@ -181,7 +183,7 @@ func remember(req *request, o outcome, p *programme, now time.Time) (*keyRow, er
 		}
 		body.Reply = &storedReply{Code: v.Code, Version: v.Version, Status: v.Status, Programme: v.ProgrammeID,
 			Slot: v.Slot.ID, Site: v.Slot.SiteID, StartsAt: v.Slot.StartsAt, Zone: v.TimeZone, Reference: v.Reference,
-			Created: v.CreatedAt, Updated: v.UpdatedAt, New: o.reply.Created}
+			Created: v.CreatedAt, Updated: v.UpdatedAt, New: o.reply.Created, Unchanged: o.reply.Unchanged}
 		if t := o.reply.Resent; t != nil {
 			body.Reply.Resent = &storedResent{t.EventID, t.Number, t.Recipients, t.ResidentState}
 		}
@@ -211,8 +213,9 @@ func remember(req *request, o outcome, p *programme, now time.Time) (*keyRow, er
 	return k, nil
 }
 
-// replay answers req as k says it was answered before. For a cancellation or a resend target is the reservation's row.
-func (k *keyRow) replay(req *request, target *row, z zones) answer {
+// replay answers req as k says it was answered before. For a change or a resend target is the reservation's row, and past has
+// its past versions.
+func (k *keyRow) replay(req *request, target *row, past history, z zones) answer {
 	if subtle.ConstantTimeCompare(k.Fingerprint, req.call.Fingerprint[:]) != 1 {
 		return answer{err: ErrKeyReused}
 	}
@@ -230,10 +233,11 @@ func (k *keyRow) replay(req *request, target *row, z zones) answer {
 		if b := req.book; b != nil {
 			v.Name, v.BirthDate, v.Phone, v.Language, v.Booker = b.Name, b.BirthDate, b.Phone, b.Language, b.Booker
 		} else if target != nil {
+			target = past.as(target, r.Version)
 			v.Name, v.BirthDate, v.Phone = personal.Name(target.Name), target.BirthDate, personal.Phone(target.Phone)
 			v.Language, v.Booker = target.Language, target.booker()
 		}
-		reply := Reply{Reservation: v, Created: r.New, Replayed: true}
+		reply := Reply{Reservation: v, Created: r.New, Unchanged: r.Unchanged, Replayed: true}
 		if t := r.Resent; t != nil {
 			reply.Resent = &Resent{EventID: t.EventID, Number: t.Number, Version: r.Version, Recipients: t.Recipients,
 				ResidentState: t.ResidentState}

@@ -21,6 +21,7 @@ type model struct {
 	keys     map[string]answered
 	stories  map[string]*story // by reservation id
 	resends  map[string]resent // by key
+	changes  []changed
 }
 
 type answered struct {
@@ -42,7 +43,7 @@ func (m *model) taken(slot string) int {
 // decide says what a booking comes to: an existing reservation, a refusal, or nil for a new one.
 func (m *model) decide(identity, slot string) (*booking.Reservation, error) {
 	if r, ok := m.active[identity]; ok {
-		if r.Slot.ID == slot {
+		if r.Slot.ID == slot && r.Phone == person(identity, slot).Phone { // no correction since
 			return &r, nil
 		}
 		return nil, booking.ErrAlreadyBooked
@@ -81,10 +82,13 @@ func TestModel(t *testing.T) {
 						rt.Skip()
 					}
 					w.cancel(r.ID)
-					m.stories[r.ID] = &story{version: 2, caused: w.clock.now()}
+					m.stories[r.ID] = &story{version: r.Version + 1, caused: w.clock.now()}
 					delete(m.active, id)
 					m.gone = append(m.gone, r)
 				},
+				"reschedule":    func(rt *rapid.T) { m.reschedule(rt, w, people.Draw(rt, "who"), slots.Draw(rt, "slot")) },
+				"correct":       func(rt *rapid.T) { m.correct(rt, w, people.Draw(rt, "who")) },
+				"repeat change": func(rt *rapid.T) { m.repeatChange(rt, w) },
 				"cancel again": func(rt *rapid.T) {
 					if len(m.gone) == 0 {
 						rt.Skip()

@@ -81,6 +81,7 @@ type BookRequest struct {
 type Reply struct {
 	Reservation Reservation
 	Created     bool    // a new reservation; false also for the repeat that found the one which exists
+	Unchanged   bool    // of Reschedule and Correct: the reservation was so already, and nobody is told
 	Replayed    bool    // the answer of an earlier request with the same idempotency key
 	Resent      *Resent // of Resend
 }

@@ -33,7 +33,7 @@ const (
 	batchTime = 25 * time.Second
 )
 
-// Service books, cancels, and asks for texts again. All its writes go through one writer.
+// Service books, changes and cancels reservations, and asks for texts again. All its writes go through one writer.
 type Service struct {
 	db     *sqldb.DB
 	ids    *Identities
@@ -53,10 +53,20 @@ type request struct {
 	call     Call
 	book     *BookRequest // of a booking
 	identity []byte       // hash, of a booking
-	resend   *ResendOrder // of a resend; with neither it is a cancellation
-	targetID string       // of a cancellation or a resend; "" is no reservation's
+	resend   *ResendOrder // of a resend
+	moveTo   string       // the slot that a reservation is to move to
+	correct  *Correction  // of a correction; with none of these it is a cancellation
+	targetID string       // the reservation that is changed or whose texts are sent again; "" is no reservation's
 	ifMatch  int
 	landed   func() // frees the key for those who wait
+}
+
+// slotID is the slot in which the request asks for a place.
+func (r *request) slotID() string {
+	if r.book != nil {
+		return r.book.SlotID
+	}
+	return r.moveTo
 }
 
 // answer is how the writer answers a request: with an outcome, or with an error that is this request's alone.
@@ -104,6 +114,22 @@ func (s *Service) Book(ctx context.Context, call Call, req BookRequest) (Reply, 
 // cancelled until its slot begins. Errors are as those of Book.
 func (s *Service) Cancel(ctx context.Context, call Call, reservationID string, ifMatch int) (Reply, error) {
 	return s.do(ctx, aimed(&request{call: call, ifMatch: ifMatch}, reservationID))
+}
+
+// Reschedule moves a reservation of the client's to another slot of its programme: the new place is claimed and the old one freed
+// in one commit, or nothing is changed. It needs what a booking of that slot needs at that moment, the window and the rules
+// too. ifMatch is as for Cancel, and errors are as those of Book.
+func (s *Service) Reschedule(ctx context.Context, call Call, reservationID, slotID string, ifMatch int) (Reply, error) {
+	if slotID == "" {
+		return Reply{}, ErrNoSlot
+	}
+	return s.do(ctx, aimed(&request{call: call, moveTo: slotID, ifMatch: ifMatch}, reservationID))
+}
+
+// Correct changes how the resident of a reservation of the client's is called and reached, until its slot begins: a new version,
+// which is told to everybody whom it knows, at the new number. ifMatch is as for Cancel, and errors are as those of Book.
+func (s *Service) Correct(ctx context.Context, call Call, reservationID string, c Correction, ifMatch int) (Reply, error) {
+	return s.do(ctx, aimed(&request{call: call, correct: &c, ifMatch: ifMatch}, reservationID))
 }
 
 // Resend asks for the texts of a reservation of the client's again; see ResendOrder. Who asks is the client, and the

@@ -47,14 +47,20 @@ func newRow(req *request, slot *slotState, p *programme, now time.Time) (*row, e
 	return r, nil
 }
 
-// loadTargets reads, unlocked, the reservations that cancellations and resends name or, when replayed, were about.
+// loadTargets reads, unlocked, the reservations that changes and resends name or, when replayed, were about.
 func (b *batch) loadTargets(ctx context.Context, stored map[flight]*keyRow) error {
 	b.targets = map[string]*row{}
 	wanted := sqldb.NewRows("wanted", sqldb.Column{Name: "id", Type: sqldb.UUID})
+	replayed := map[string]bool{}
 	for _, req := range b.reqs {
 		if req.book == nil && req.targetID != "" {
 			wanted.Add(req.targetID)
-			if k := stored[req.flight()]; k != nil && k.ReservationID != nil && *k.ReservationID != req.targetID {
+			k := stored[req.flight()]
+			if k == nil || k.ReservationID == nil {
+				continue
+			}
+			replayed[*k.ReservationID] = true
+			if *k.ReservationID != req.targetID {
 				wanted.Add(*k.ReservationID)
 			}
 		}
@@ -71,7 +77,9 @@ func (b *batch) loadTargets(ctx context.Context, stored map[flight]*keyRow) erro
 	for _, r := range rows {
 		b.targets[r.ID] = r
 	}
-	return nil
+	var err error
+	b.past, err = loadHistory(ctx, b.tx, replayed)
+	return err
 }
 
 // lockSlots locks slots in the order of their ids.
@@ -158,29 +166,6 @@ func activeIDs(ctx context.Context, tx *sqldb.Tx, people map[person]bool) (ids [
 		return nil, fmt.Errorf("look for reservations: %w", err)
 	}
 	return ids, nil
-}
-
-// cancelRows writes cancellations. The rows are locked, so each is still confirmed and of the version before.
-func cancelRows(ctx context.Context, tx *sqldb.Tx, rows []*row) error {
-	if len(rows) == 0 {
-		return nil
-	}
-	src := sqldb.NewRows("gone", sqldb.Column{Name: "id", Type: sqldb.UUID}, sqldb.Column{Name: "version", Type: sqldb.Int},
-		sqldb.Column{Name: "updated_at", Type: sqldb.Timestamp})
-	for _, r := range rows {
-		src.Add(r.ID, r.Version, r.Updated)
-	}
-	with, args := tx.Source(src)
-	n, err := tx.Exec(ctx, "WITH "+with+` UPDATE reservation SET status = 'cancelled', version = gone.version, updated_at = gone.updated_at
-		FROM gone WHERE reservation.id = gone.id AND reservation.status = 'confirmed' AND reservation.version = gone.version - 1`,
-		args...)
-	if err != nil {
-		return fmt.Errorf("cancel reservations: %w", err)
-	}
-	if n != int64(len(rows)) {
-		return errRaced
-	}
-	return nil
 }
 
 // insertRows inserts reservations. errRaced when the unique indexes did not take each: the person was booked by another

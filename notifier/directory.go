@@ -27,6 +27,17 @@ type Appointment struct {
 	TagKo, TagEn             string
 	SiteKo, SiteEn           string
 	ProgrammeKo, ProgrammeEn string
+	// PastPhones are the resident's numbers in earlier versions, where they were others. A Directory may leave them out when
+	// it is asked with lock: what is sent goes to the present number.
+	PastPhones map[int]personal.Phone
+}
+
+// sentTo is the number to which the texts of m went, "" when the reservation has no such person.
+func (a Appointment) sentTo(m *Message) personal.Phone {
+	if was, ok := a.PastPhones[m.Version]; ok && m.Recipient == event.Resident {
+		return was
+	}
+	return a.phone(m.Recipient)
 }
 
 // phone is the number of r, "" when the reservation has no such person.

@@ -174,7 +174,7 @@ func (r *reconciler) byNumber(ctx context.Context, tx *sqldb.Tx, ms []*Message) 
 	byPhone := map[[sha256.Size]byte]*group{}
 	var groups []*group
 	for _, m := range ms {
-		to := appointments[m.ReservationID].phone(m.Recipient)
+		to := appointments[m.ReservationID].sentTo(m)
 		key := sha256.Sum256([]byte(to.Reveal()))
 		g := byPhone[key]
 		if g == nil {

@@ -49,6 +49,8 @@ type Options struct {
 type service interface {
 	Book(context.Context, booking.Call, booking.BookRequest) (booking.Reply, error)
 	Cancel(ctx context.Context, call booking.Call, id string, ifMatch int) (booking.Reply, error)
+	Reschedule(ctx context.Context, call booking.Call, id, slotID string, ifMatch int) (booking.Reply, error)
+	Correct(ctx context.Context, call booking.Call, id string, c booking.Correction, ifMatch int) (booking.Reply, error)
 	Resend(context.Context, booking.Call, booking.ResendOrder) (booking.Reply, error)
 	Get(ctx context.Context, client booking.Client, id string) (booking.Reservation, error)
 	Search(ctx context.Context, client booking.Client, code, reference string) ([]booking.Reservation, error)

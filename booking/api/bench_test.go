@@ -26,6 +26,14 @@ func (nothing) Cancel(context.Context, booking.Call, string, int) (booking.Reply
 	return booking.Reply{Reservation: sample(booking.BookRequest{})}, nil
 }
 
+func (nothing) Reschedule(context.Context, booking.Call, string, string, int) (booking.Reply, error) {
+	return booking.Reply{Reservation: sample(booking.BookRequest{})}, nil
+}
+
+func (nothing) Correct(context.Context, booking.Call, string, booking.Correction, int) (booking.Reply, error) {
+	return booking.Reply{Reservation: sample(booking.BookRequest{})}, nil
+}
+
 func (nothing) Resend(context.Context, booking.Call, booking.ResendOrder) (booking.Reply, error) {
 	return booking.Reply{Reservation: sample(booking.BookRequest{}), Resent: &booking.Resent{}}, nil
 }

@@ -160,6 +160,29 @@ func readBook(body []byte, now time.Time) (booking.BookRequest, *node, error) {
 	return req, n, c.err()
 }
 
+// readReschedule reads the body of POST /v1/reservations/{id}/reschedule.
+func readReschedule(body []byte, now time.Time) (slotID string, n *node, err error) {
+	c := &checker{now: now}
+	if n = c.parse(body); n != nil && c.object(n, "", "slot_id") {
+		slotID = c.text(n, "", "slot_id", true, idRule)
+	}
+	return slotID, n, c.err()
+}
+
+// readContact reads the body of POST /v1/reservations/{id}/contact: at least one thing to correct.
+func readContact(body []byte, now time.Time) (fix booking.Correction, n *node, err error) {
+	c := &checker{now: now}
+	if n = c.parse(body); n != nil && c.object(n, "", "name", "phone", "language") {
+		fix.Name = personal.Name(c.text(n, "", "name", false, plain(booking.NormalizeName)))
+		fix.Phone = personal.Phone(c.text(n, "", "phone", false, plain(booking.NormalizePhone)))
+		fix.Language = c.text(n, "", "language", false, filled(plain(booking.NormalizeLanguage)))
+		if len(n.members) == 0 {
+			c.bad("body", codeAnyOf, "name, phone, language")
+		}
+	}
+	return fix, n, c.err()
+}
+
 // flag is the member name of n, false when there is none.
 func (c *checker) flag(n *node, name string) bool {
 	v := n.member(name)

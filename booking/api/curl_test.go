@@ -110,7 +110,7 @@ func TestCurlOfEachCall(t *testing.T) {
 		t.Run(op.OperationID, func(t *testing.T) {
 			t.Parallel()
 			s := newShell(t)
-			booked := s.rig.do("POST", "/v1/reservations", `{"slot_id": "gangnam-0726-1100", "resident": {"identity": "me", "name": "홍길동", "birth_date": "1967-03-21", "phone": "010-1234-5678"}, "booked_by": {"name": "홍보람", "phone": "010-8765-4321"}}`, headerKey, "first")
+			booked := s.rig.do("POST", "/v1/reservations", `{"slot_id": "gangnam-0726-1030", "resident": {"identity": "me", "name": "홍길동", "birth_date": "1967-03-21", "phone": "010-1234-5678"}, "booked_by": {"name": "홍보람", "phone": "010-8765-4321"}}`, headerKey, "first")
 			id, _ := booked.at("id").(string)
 			code, _ := booked.at("code").(string)
 			if booked.status != http.StatusCreated || id == "" || code == "" {

@@ -24,6 +24,7 @@ const (
 	codeEmpty       = "empty"
 	codeID          = "id"
 	codeOneOf       = "one-of"
+	codeAnyOf       = "any-of"
 	codeContentType = "content-type"
 	codeIfMatch     = "if-match"
 	codeUnread      = "unread"
@@ -93,6 +94,7 @@ var fieldTexts = map[string]sentence{
 	codeEmpty:       {"This must not be empty.", "비어 있으면 안 됩니다."},
 	codeID:          {"This must be an id of a slot: 1 to 100 visible ASCII characters.", "예약 시간대의 ID여야 합니다(공백 없는 ASCII 문자 1~100자)."},
 	codeOneOf:       {"Send exactly one of these: {arg}.", "다음 중 정확히 하나만 보내십시오: {arg}."},
+	codeAnyOf:       {"Send at least one of these: {arg}.", "다음 중 하나 이상을 보내십시오: {arg}."},
 	codeContentType: {"The body must be JSON, with Content-Type: application/json.", "본문은 Content-Type: application/json 인 JSON이어야 합니다."},
 	codeIfMatch:     {"This must be one ETag of the reservation, in quotes, such as \"3\".", "예약의 ETag 하나를 따옴표로 묶어 보내야 합니다(예: \"3\")."},
 	codeUnread:      {"The body ended before it was complete.", "본문이 끝까지 전송되지 않았습니다."},

@@ -35,6 +35,14 @@ type (
 		Code      string `json:"code,omitempty" minLength:"1" doc:"With or without its dash, in any case." example:"K7Q29-3TX4M"`
 		Reference string `json:"reference,omitempty" minLength:"1" maxLength:"100" example:"A-1029"`
 	}
+	rescheduleBody struct {
+		SlotID string `json:"slot_id" minLength:"1" maxLength:"100" pattern:"^[!-~]+$" doc:"Of the same programme." example:"gangnam-0726-1100"`
+	}
+	contactBody struct {
+		Name     string `json:"name,omitempty" minLength:"1" maxLength:"60" example:"홍길동"`
+		Phone    string `json:"phone,omitempty" minLength:"1" maxLength:"40" doc:"With its country code, unless it is Korean." example:"+821011112222"`
+		Language string `json:"language,omitempty" enum:"ko,en" doc:"Of the texts." example:"ko"`
+	}
 	resendBody struct {
 		Reason        string `json:"reason" minLength:"1" maxLength:"200" doc:"Why, in your own words, for who reads the reservation's story later. No names and no numbers of people." example:"The resident says that no text came."`
 		Recipient     string `json:"recipient,omitempty" enum:"resident,booker,both" default:"both" doc:"Whose text; both is everybody whom the reservation knows." example:"resident"`
@@ -80,6 +88,19 @@ func (s *server) routes() []*route {
 			body:        emptyBody{}, bodyOptional: true, ifMatch: true, answers: map[int]any{200: reservationJSON{}},
 			problems: []string{"not-found", "not-changeable", "version-mismatch"},
 		}, (*call).cancel},
+		{"POST", "/v1/reservations/{id}/reschedule", "book", true, operationTexts{
+			id: "reschedule", summary: "Move a reservation to another slot",
+			description: "Claims the new place and frees the old one in one commit, or changes nothing; its code stays. " +
+				"It is let in as a booking of that slot would be at that moment: the window, the rules and the places decide. A move to the slot that it has changes nothing and sends no text.",
+			body: rescheduleBody{}, ifMatch: true, answers: map[int]any{200: reservationJSON{}},
+			problems: []string{"not-open-yet", "window-closed", "not-eligible", "not-found", "slot-full", "not-changeable", "version-mismatch"},
+		}, (*call).reschedule},
+		{"POST", "/v1/reservations/{id}/contact", "book", true, operationTexts{
+			id: "contact", summary: "Correct the resident's name, number or language",
+			description: "What is left out stays as it is. The reservation gets a new version, and everybody whom it knows a new text; the resident at the new number. What changes nothing sends no text.",
+			body:        contactBody{}, ifMatch: true, answers: map[int]any{200: reservationJSON{}},
+			problems: []string{"not-found", "not-changeable", "version-mismatch"},
+		}, (*call).contact},
 		{"POST", "/v1/reservations/{id}/resend", "resend", true, operationTexts{
 			id: "resend", summary: "Send the texts of a reservation again",
 			description: "The texts of its present version, to the numbers that it has now. 202: the request is committed, and its texts are on their way; the reservation says what becomes of them. " +
@@ -180,6 +201,9 @@ func loosen(schemas huma.Registry) {
 	for name, schema := range schemas.Map() {
 		if !strings.HasSuffix(name, "Request") {
 			schema.AdditionalProperties = nil
+		}
+		if name == "ContactRequest" {
+			schema.AnyOf = []*huma.Schema{only("name"), only("phone"), only("language")}
 		}
 		if name == "SearchRequest" {
 			schema.OneOf = []*huma.Schema{only("code"), only("reference")}

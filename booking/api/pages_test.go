@@ -33,7 +33,7 @@ func TestDescription(t *testing.T) {
 	}
 	slices.Sort(paths)
 	want := []string{"/v1/programmes", "/v1/programmes/{id}", "/v1/reservations", "/v1/reservations/search", "/v1/reservations/{id}",
-		"/v1/reservations/{id}/cancel", "/v1/reservations/{id}/resend"}
+		"/v1/reservations/{id}/cancel", "/v1/reservations/{id}/contact", "/v1/reservations/{id}/reschedule", "/v1/reservations/{id}/resend"}
 	if !slices.Equal(paths, want) {
 		t.Errorf("paths %v", paths)
 	}

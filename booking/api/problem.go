@@ -19,7 +19,6 @@ import (
 var (
 	errKeyMissing = errors.New("no Idempotency-Key")
 	errTooLarge   = errors.New("the body is too large")
-	errNoSlot     = errors.New("no such slot")
 	errMethod     = errors.New("no such method here")
 	errInternal   = errors.New("internal error")
 )
@@ -57,9 +56,9 @@ var outcomes = []outcome{
 		title:  sentence{"Not eligible", "예약 대상이 아닙니다"},
 		detail: sentence{"No rule of the programme admits a person with this birth date.", "이 생년월일은 예약 대상에 해당하지 않습니다."},
 		next:   sentence{" The next window that does opens at {opens_at}.", " 다음 예약 대상 기간은 {opens_at}에 시작됩니다."}},
-	{err: errNoSlot, slug: "not-found", status: http.StatusNotFound,
+	{err: booking.ErrNoSlot, slug: "not-found", status: http.StatusNotFound,
 		title:  sentence{"Not found", "찾을 수 없습니다"},
-		detail: sentence{"There is no slot with this slot_id.", "이 slot_id에 해당하는 예약 시간이 없습니다."}},
+		detail: sentence{"There is no slot with this slot_id, or it belongs to another programme than the reservation that is to move.", "이 slot_id에 해당하는 예약 시간이 없거나, 변경하려는 예약과 다른 사업의 시간입니다."}},
 	{err: booking.ErrNotFound, slug: "not-found", status: http.StatusNotFound,
 		title:  sentence{"Not found", "찾을 수 없습니다"},
 		detail: sentence{"There is no such thing here, or it belongs to another API key.", "해당 항목이 없거나 다른 API 키의 것입니다."}},

@@ -29,7 +29,7 @@ func TestOutcomeOf(t *testing.T) {
 		{&booking.Refusal{Kind: booking.ErrWindowClosed}, "window-closed", 403},
 		{&booking.Refusal{Kind: booking.ErrNotEligible}, "not-eligible", 403},
 		{booking.ErrNotFound, "not-found", 404},
-		{fmt.Errorf("%w: %w", errNoSlot, booking.ErrNotFound), "not-found", 404},
+		{fmt.Errorf("book: %w", booking.ErrNoSlot), "not-found", 404},
 		{errMethod, "method-not-allowed", 405},
 		{&booking.Refusal{Kind: booking.ErrSlotFull}, "slot-full", 409},
 		{&booking.Refusal{Kind: booking.ErrAlreadyBooked}, "already-booked", 409},

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"ansim/booking"
 )
@@ -24,9 +25,6 @@ func (c *call) book() error {
 		return err
 	}
 	reply, err := c.service.Book(c.r.Context(), c.call(n), req)
-	if errors.Is(err, booking.ErrNotFound) {
-		return fmt.Errorf("%w: %w", errNoSlot, err)
-	}
 	if err != nil {
 		return err
 	}
@@ -40,21 +38,55 @@ func (c *call) book() error {
 
 // cancel is POST /v1/reservations/{id}/cancel.
 func (c *call) cancel() error {
+	return c.change(c.body, func(body []byte, _ time.Time) (*node, error) { return readEmpty(body) },
+		func(call booking.Call, id string, version int) (booking.Reply, error) {
+			return c.service.Cancel(c.r.Context(), call, id, version)
+		})
+}
+
+// reschedule is POST /v1/reservations/{id}/reschedule.
+func (c *call) reschedule() error {
+	var slotID string
+	return c.change(c.json, func(body []byte, now time.Time) (n *node, err error) {
+		slotID, n, err = readReschedule(body, now)
+		return n, err
+	}, func(call booking.Call, id string, version int) (booking.Reply, error) {
+		return c.service.Reschedule(c.r.Context(), call, id, slotID, version)
+	})
+}
+
+// contact is POST /v1/reservations/{id}/contact.
+func (c *call) contact() error {
+	var correction booking.Correction
+	return c.change(c.json, func(body []byte, now time.Time) (n *node, err error) {
+		correction, n, err = readContact(body, now)
+		return n, err
+	}, func(call booking.Call, id string, version int) (booking.Reply, error) {
+		return c.service.Correct(c.r.Context(), call, id, correction, version)
+	})
+}
+
+// change is what the calls that change a reservation have in common: If-Match, a body, and the reservation as the answer.
+func (c *call) change(body func() ([]byte, error), read func([]byte, time.Time) (*node, error),
+	do func(call booking.Call, id string, version int) (booking.Reply, error)) error {
 	version, err := matchVersion(c.r.Header.Values("If-Match"))
 	if err != nil {
 		return err
 	}
-	body, err := c.body()
+	raw, err := body()
 	if err != nil {
 		return err
 	}
-	n, err := readEmpty(body)
+	n, err := read(raw, c.now())
 	if err != nil {
 		return err
 	}
-	reply, err := c.service.Cancel(c.r.Context(), c.call(n), c.r.PathValue("id"), version)
+	reply, err := do(c.call(n), c.r.PathValue("id"), version)
 	if err != nil {
 		return err
+	}
+	if reply.Unchanged { // no text was caused, so what became of the last is news
+		return c.write(http.StatusOK, reply, nil)
 	}
 	confirmation := confirmationAfter(reply.Reservation)
 	return c.write(http.StatusOK, reply, &confirmation)

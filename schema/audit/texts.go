@@ -143,7 +143,7 @@ type attemptRow struct {
 	UnknownAt *sqldb.Time `db:"unknown_at"`
 	Moving    int         `db:"moving"`
 	Kind      string      `db:"kind"`
-	Current   *int        `db:"current"` // 1: the message's version is the reservation's
+	Known     *int        `db:"known"` // 1: what the message's version said is known
 	Code      *string     `db:"code"`
 	Language  *string     `db:"language"`
 	Phone     *string     `db:"phone"`
@@ -155,16 +155,18 @@ type attemptRow struct {
 
 const attemptRows = `SELECT a.token, CAST(a.message_id AS text) AS message_id, a.state, a.provider_sid, a.body_hash, a.started_at, a.unknown_at,
 		CASE WHEN m.state IN ('pending', 'sending', 'unknown') THEN 1 ELSE 0 END AS moving, m.kind,
-		CASE WHEN r.version = m.version THEN 1 ELSE 0 END AS current, r.code, r.language,
-		CASE m.recipient WHEN 'booker' THEN r.booker_phone ELSE r.phone END AS phone, s.starts_at, p.time_zone, p.applied_at,
+		CASE WHEN r.version = m.version OR h.version IS NOT NULL THEN 1 ELSE 0 END AS known, r.code, COALESCE(h.language, r.language) AS language,
+		CASE m.recipient WHEN 'booker' THEN r.booker_phone ELSE COALESCE(h.phone, r.phone) END AS phone,
+		COALESCE(h.starts_at, s.starts_at) AS starts_at, p.time_zone, p.applied_at,
 		CASE WHEN f.attempt_token IS NULL THEN 0 ELSE 1 END AS failed
 	FROM attempt a JOIN message m ON m.id = a.message_id LEFT JOIN reservation r ON r.id = m.reservation_id
+	LEFT JOIN reservation_history h ON h.reservation_id = m.reservation_id AND h.version = m.version
 	LEFT JOIN slot s ON s.id = r.slot_id LEFT JOIN programme p ON p.id = r.programme_id
 	LEFT JOIN (SELECT DISTINCT attempt_token FROM receipt WHERE status IN ('failed', 'undelivered', 'canceled')) AS f
 		ON f.attempt_token = a.token `
 
-// recorded makes a record of an attempt. Number and time are known only of the reservation's last version; the time, only if
-// the programme has not been changed since.
+// recorded makes a record of an attempt. Number and time are those of the message's version, if that was kept; the time is known
+// only if the programme has not been changed since.
 func (h hasher) recorded(a attemptRow, zones map[string]*time.Location) record {
 	r := record{Side: ours, At: a.StartedAt.UnixMicro(), State: uint8(slices.Index(ranks, a.State)), Words: kindBits[a.Kind]}
 	if raw, err := hex.DecodeString(a.Token); err == nil && len(raw) == len(r.ID) {
@@ -183,7 +185,7 @@ func (h hasher) recorded(a attemptRow, zones map[string]*time.Location) record {
 	if a.Code != nil && len(*a.Code) == 10 {
 		r.Code = h.short((*a.Code)[:5] + "-" + (*a.Code)[5:])
 	}
-	if a.Current == nil || *a.Current == 0 {
+	if a.Known == nil || *a.Known == 0 {
 		return r
 	}
 	if r.To = nobody; a.Phone != nil {
