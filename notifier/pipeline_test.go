@@ -10,6 +10,7 @@ import (
 	"ansim/notifier/sandbox"
 	"ansim/outbox/kafka"
 	"ansim/schema/event"
+	"ansim/schema/personal"
 	"ansim/schema/sqldb"
 	"ansim/test/dbtest"
 )
@@ -217,6 +218,30 @@ func TestACancellationWaitsForAnUnknownConfirmation(t *testing.T) {
 		texts := r.phones.Texts() // newest first
 		if len(texts) != 2 {
 			t.Fatalf("the network took %d texts, want the confirmation once and the cancellation", len(texts))
+		}
+	})
+}
+
+// A number was corrected while it was not known what became of the text to the old one: it is looked for where it went.
+func TestALostTextIsLookedUpWhereItWent(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+		r := newRig(t, db, quick)
+		r.faults(sandbox.Rule{Match: sandbox.Match{BodyContains: "예약완료"}, Answer: sandbox.Answer500, Callbacks: sandbox.CallbacksNone})
+		id := r.reservation(1)
+		// Corrected already when the answer is lost: so no look at the old number comes before.
+		r.alter(id, func(a *notifier.Appointment) { a.PastPhones = map[int]personal.Phone{1: a.Phone} })
+		r.start()
+		r.deliver(r.event(id, event.Booked, 1))
+		r.until("the first text was taken", func() bool { return r.taken() == 1 })
+		version := r.alter(id, func(a *notifier.Appointment) { a.Version, a.Phone = a.Version+1, "+821055556666" }).Version
+		r.deliver(r.event(id, event.Changed, version))
+		r.until("both texts are there", func() bool {
+			list := r.texts(id)
+			return len(list) == 2 && list[0].State == notifier.StateDelivered && list[1].State == notifier.StateDelivered
+		})
+		if n := r.taken(); n != 2 {
+			t.Errorf("the network took %d texts", n)
 		}
 	})
 }
