@@ -24,29 +24,9 @@ type programme struct {
 // date: one that is open, else the next to open, else the last that closed. Somebody whom no rule admits is told when the
 // programme opens as long as it has not, and then that no rule admits them.
 func (p *programme) gate(birthDate string, now time.Time) *Refusal {
-	if len(p.rules) == 0 {
-		return p.outside(Window{OpensAt: p.opensAt, ClosesAt: p.closesAt}, now)
-	}
-	var next, last *Window
-	for _, r := range p.rules {
-		if birthDate < r.BornFrom || birthDate > r.BornTo {
-			continue
-		}
-		w := &Window{Rule: r.ID, OpensAt: r.OpensAt, ClosesAt: r.ClosesAt}
-		switch {
-		case now.Before(w.OpensAt):
-			if next == nil || w.OpensAt.Before(next.OpensAt) {
-				next = w
-			}
-		case now.Before(w.ClosesAt):
-			return nil
-		default:
-			if last == nil || w.ClosesAt.After(last.ClosesAt) {
-				last = w
-			}
-		}
-	}
-	switch {
+	switch open, next, last := p.windows(birthDate, now); {
+	case open != nil:
+		return nil
 	case next != nil:
 		return p.outside(*next, now)
 	case last != nil:
@@ -56,6 +36,59 @@ func (p *programme) gate(birthDate string, now time.Time) *Refusal {
 		return r
 	}
 	return &Refusal{Kind: ErrNotEligible, ProgrammeID: p.id, Rule: p.current(now), ServerTime: now.In(p.loc)}
+}
+
+// windows are those that admit a birth date: one that is open now, the next to open, and the last that closed; nil for none.
+func (p *programme) windows(birthDate string, now time.Time) (open, next, last *Window) {
+	all := []Window{{OpensAt: p.opensAt, ClosesAt: p.closesAt}}
+	if len(p.rules) > 0 {
+		all = nil
+		for _, r := range p.rules {
+			if birthDate >= r.BornFrom && birthDate <= r.BornTo {
+				all = append(all, Window{Rule: r.ID, OpensAt: r.OpensAt, ClosesAt: r.ClosesAt})
+			}
+		}
+	}
+	for i := range all {
+		w := &all[i]
+		switch {
+		case now.Before(w.OpensAt):
+			if next == nil || w.OpensAt.Before(next.OpensAt) {
+				next = w
+			}
+		case now.Before(w.ClosesAt):
+			if open == nil {
+				open = w
+			}
+		default:
+			if last == nil || w.ClosesAt.After(last.ClosesAt) {
+				last = w
+			}
+		}
+	}
+	return open, next, last
+}
+
+// Eligibility is what a programme's rules say of a birth date at an instant.
+type Eligibility struct {
+	Eligible bool    // a rule admits the birth date, or there are no rules
+	Open     bool    // and its window is open
+	Window   *Window // the one that decides: open, else the next to open, else the last that closed; nil when no rule admits
+	Next     *Window // the next that opens, nil when none does
+}
+
+// Eligible says what p's rules say of a birth date, as the booking transaction would at now. It is a forecast: what counts is
+// what the rules are, and what the database's clock says, when the booking is decided.
+func (p Programme) Eligible(birthDate string, now time.Time) Eligibility {
+	open, next, last := (&programme{opensAt: p.OpensAt, closesAt: p.ClosesAt, rules: p.Rules}).windows(birthDate, now)
+	decides := open
+	if decides == nil {
+		decides = next
+	}
+	if decides == nil {
+		decides = last
+	}
+	return Eligibility{Eligible: decides != nil, Open: open != nil, Window: decides, Next: next}
 }
 
 // outside is the refusal of a moment that is not within w, nil when it is.

@@ -3,6 +3,7 @@ package booking
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"ansim/schema/sqldb"
 )
@@ -28,11 +29,21 @@ func listRows(ctx context.Context, tx *sqldb.Tx, rest string, args ...any) ([]pr
 	return rows, nil
 }
 
+// Catalogue is what there is to book in, as it was at an instant of the database's clock.
+type Catalogue struct {
+	Programmes []Programme
+	At         time.Time
+}
+
 // ListProgrammes returns all programmes, by id, with their rules in order and their figures. Times are in their zones.
-func ListProgrammes(ctx context.Context, db *sqldb.DB) ([]Programme, error) {
-	var list []Programme
+func ListProgrammes(ctx context.Context, db *sqldb.DB) (Catalogue, error) {
+	var c Catalogue
 	err := db.Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
-		list = nil
+		c = Catalogue{}
+		var err error
+		if c.At, err = tx.Now(ctx); err != nil {
+			return err
+		}
 		rows, err := listRows(ctx, tx, "ORDER BY p.id")
 		if err != nil {
 			return err
@@ -53,11 +64,16 @@ func ListProgrammes(ctx context.Context, db *sqldb.DB) ([]Programme, error) {
 			if err := countSlots(ctx, tx, &p); err != nil {
 				return err
 			}
-			list = append(list, p)
+			c.Programmes = append(c.Programmes, p)
 		}
 		return nil
 	})
-	return list, err
+	return c, err
+}
+
+// Programmes is ListProgrammes on the service's database.
+func (s *Service) Programmes(ctx context.Context) (Catalogue, error) {
+	return ListProgrammes(ctx, s.db)
 }
 
 func countSlots(ctx context.Context, tx *sqldb.Tx, p *Programme) error {

@@ -121,7 +121,8 @@ func TestApplyProgramme(t *testing.T) {
 		if d := cmp.Diff(want, got); d != "" {
 			t.Errorf("changes:\n%s", d)
 		}
-		list, err := booking.ListProgrammes(t.Context(), w.db)
+		catalogue, err := booking.ListProgrammes(t.Context(), w.db)
+		list := catalogue.Programmes
 		if err != nil || len(list) != 1 || list[0].Slots != 7 || list[0].Sites != 2 || len(list[0].Rules) != 3 || list[0].Capacity != 64 {
 			t.Errorf("list: %+v, %v", list, err)
 		}

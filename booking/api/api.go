@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -34,11 +35,14 @@ type Options struct {
 	Keys    *booking.Keys
 	// Texts tells what became of the texts of reservations. With nil, every reservation says that its text is pending.
 	Texts TextsReader
+	// Story tells what became of a reservation. With nil, every story is empty.
+	Story TimelineReader
 	// Explain says in the language ("ko" or "en") what the reason of a text means, "" for nothing. With nil, no reason is
 	// explained.
 	Explain func(reason, language string) string
-	// Programmes lists the programmes, as booking.ListProgrammes does. With nil, there is no /v1/programmes.
-	Programmes func(context.Context) ([]booking.Programme, error)
+	// TrustedProxies are the networks of the proxies before this server: of a request that comes from one of them, the address
+	// in X-Forwarded-For is believed. With none, the address is the connection's.
+	TrustedProxies []netip.Prefix
 	// PublicURL is how the outside reaches the API, for the examples of /docs; default http://127.0.0.1:8080.
 	PublicURL string
 	Log       *slog.Logger     // default: none
@@ -54,6 +58,9 @@ type service interface {
 	Resend(context.Context, booking.Call, booking.ResendOrder) (booking.Reply, error)
 	Get(ctx context.Context, client booking.Client, id string) (booking.Reservation, error)
 	Search(ctx context.Context, client booking.Client, code, reference string) ([]booking.Reservation, error)
+	Lookup(ctx context.Context, code, birthDate string) (booking.Appointed, error)
+	Programmes(ctx context.Context) (booking.Catalogue, error)
+	Slots(ctx context.Context, q booking.SlotQuery) (booking.SlotPage, error)
 }
 
 // authenticator is the part of booking.Keys in use.
@@ -66,8 +73,12 @@ type server struct {
 	service    service
 	keys       authenticator
 	texts      TextsReader
+	story      TimelineReader
 	explain    func(reason, language string) string
 	programmes *programmeCache
+	slots      *slotCache
+	lookups    *lookupLimits
+	proxies    []netip.Prefix
 	log        *slog.Logger
 	now        func() time.Time
 	public     string // for the examples of the page of the documentation
@@ -78,12 +89,16 @@ type server struct {
 // New makes the handler of /v1/…, /openapi.json, /docs and /problems/…; whatever else comes to it is answered with a problem, 404
 // or 405. It is safe for concurrent use and keeps nothing that must be closed.
 func New(opts Options) http.Handler {
-	s := &server{service: opts.Service, keys: opts.Keys, texts: opts.Texts, explain: opts.Explain, log: opts.Log, now: opts.Now, public: opts.PublicURL}
-	if opts.Programmes != nil {
-		s.programmes = &programmeCache{list: opts.Programmes}
-	}
+	s := &server{service: opts.Service, keys: opts.Keys, texts: opts.Texts, story: opts.Story, explain: opts.Explain, log: opts.Log, now: opts.Now,
+		public: opts.PublicURL, proxies: opts.TrustedProxies}
 	return s.handler()
 }
+
+// untold is a TimelineReader that knows of nothing.
+type untold struct{}
+
+// Timeline implements TimelineReader.
+func (untold) Timeline(context.Context, string) ([]TimelineEntry, error) { return nil, nil }
 
 func (s *server) handler() http.Handler {
 	if s.log == nil {
@@ -92,9 +107,15 @@ func (s *server) handler() http.Handler {
 	if s.now == nil {
 		s.now = time.Now
 	}
+	if s.story == nil {
+		s.story = untold{}
+	}
 	if s.explain == nil {
 		s.explain = func(string, string) string { return "" }
 	}
+	s.programmes = &programmeCache{list: s.service.Programmes}
+	s.slots = newSlotCache(s.service.Slots)
+	s.lookups = newLookupLimits(s.now)
 	s.mux = http.NewServeMux()
 	api := humago.New(s.mux, huma.Config{OpenAPI: description()})
 	for _, rt := range s.routes() {
@@ -115,7 +136,7 @@ func (s *server) handler() http.Handler {
 // route is one call of the API.
 type route struct {
 	method, path string
-	scope        string // that the API key must have
+	scope        string // that the API key must have; "" for everybody, without a key
 	changes      bool   // needs an Idempotency-Key
 	about        operationTexts
 	handle       func(*call) error
@@ -146,6 +167,9 @@ func (s *server) serve(rt *route) func(huma.Context) {
 }
 
 func (s *server) answer(rt *route, w http.ResponseWriter, r *http.Request) error {
+	if rt.scope == "" {
+		return rt.handle(&call{server: s, w: w, r: r, route: rt})
+	}
 	scheme, bearer, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !strings.EqualFold(scheme, "Bearer") {
 		return booking.ErrUnauthorized

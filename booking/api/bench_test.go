@@ -46,6 +46,18 @@ func (nothing) Search(context.Context, booking.Client, string, string) ([]bookin
 	return nil, nil
 }
 
+func (nothing) Lookup(context.Context, string, string) (booking.Appointed, error) {
+	return booking.Appointed{Reservation: sample(booking.BookRequest{})}, nil
+}
+
+func (nothing) Programmes(context.Context) (booking.Catalogue, error) {
+	return booking.Catalogue{}, nil
+}
+
+func (nothing) Slots(context.Context, booking.SlotQuery) (booking.SlotPage, error) {
+	return booking.SlotPage{}, nil
+}
+
 func (nothing) Authenticate(context.Context, string) (booking.Client, error) {
 	return booking.Client{KeyID: "k", Scopes: []string{"book", "read", "resend"}}, nil
 }

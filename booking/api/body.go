@@ -228,6 +228,25 @@ func readSearch(body []byte, now time.Time) (code, reference string, err error) 
 	return code, reference, c.err()
 }
 
+// readEligibility reads the body of POST /v1/programmes/{id}/eligibility.
+func readEligibility(body []byte, now time.Time) (birthDate string, err error) {
+	c := &checker{now: now}
+	if n := c.parse(body); n != nil && c.object(n, "", "birth_date") {
+		birthDate = c.text(n, "", "birth_date", true, booking.ParseBirthDate)
+	}
+	return birthDate, c.err()
+}
+
+// readLookup reads the body of POST /v1/lookup.
+func readLookup(body []byte, now time.Time) (code, birthDate string, err error) {
+	c := &checker{now: now}
+	if n := c.parse(body); n != nil && c.object(n, "", "code", "birth_date") {
+		code = c.text(n, "", "code", true, plain(booking.ParseCode))
+		birthDate = c.text(n, "", "birth_date", true, booking.ParseBirthDate)
+	}
+	return code, birthDate, c.err()
+}
+
 // readEmpty reads the body of a call that takes none: nothing, or an empty object.
 func readEmpty(body []byte) (*node, error) {
 	if len(body) == 0 {

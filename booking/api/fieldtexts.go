@@ -25,6 +25,11 @@ const (
 	codeID          = "id"
 	codeOneOf       = "one-of"
 	codeAnyOf       = "any-of"
+	codeQuery       = "query"
+	codeTime        = "date-time"
+	codeTimeOrder   = "date-time-order"
+	codeCursor      = "cursor"
+	codeLimit       = "limit"
 	codeContentType = "content-type"
 	codeIfMatch     = "if-match"
 	codeUnread      = "unread"
@@ -91,10 +96,18 @@ var fieldTexts = map[string]sentence{
 	codeNotBool:   {"This must be true or false, without quotes.", "따옴표 없이 true 또는 false여야 합니다."},
 	codeNoBooker: {"Nobody booked for this resident; send \"resident\" or \"both\", or leave the field out.",
 		"이 예약에는 대신 예약한 사람이 없습니다. \"resident\"나 \"both\"를 보내거나 필드를 생략하십시오."},
-	codeEmpty:       {"This must not be empty.", "비어 있으면 안 됩니다."},
-	codeID:          {"This must be an id of a slot: 1 to 100 visible ASCII characters.", "예약 시간대의 ID여야 합니다(공백 없는 ASCII 문자 1~100자)."},
-	codeOneOf:       {"Send exactly one of these: {arg}.", "다음 중 정확히 하나만 보내십시오: {arg}."},
-	codeAnyOf:       {"Send at least one of these: {arg}.", "다음 중 하나 이상을 보내십시오: {arg}."},
+	codeEmpty: {"This must not be empty.", "비어 있으면 안 됩니다."},
+	codeID:    {"This must be an id of the programme file: 1 to 100 visible ASCII characters.", "사업 파일에 있는 ID여야 합니다(공백 없는 ASCII 문자 1~100자)."},
+	codeOneOf: {"Send exactly one of these: {arg}.", "다음 중 정확히 하나만 보내십시오: {arg}."},
+	codeAnyOf: {"Send at least one of these: {arg}.", "다음 중 하나 이상을 보내십시오: {arg}."},
+	codeQuery: {"The query is not name=value pairs joined by &, with other characters as %XX.",
+		"쿼리는 이름=값을 &로 이은 것이어야 하며, 그 밖의 문자는 %XX로 써야 합니다."},
+	codeTime: {"This must be a time with its offset, as 2021-07-26T10:30:00+09:00; in a query + is written as %2B.",
+		"2021-07-26T10:30:00+09:00처럼 시간대 오프셋이 있는 시각이어야 합니다. 쿼리에서는 +를 %2B로 씁니다."},
+	codeTimeOrder: {"This must not be before {arg}.", "{arg}보다 앞선 시각이면 안 됩니다."},
+	codeCursor: {"This must be the next_cursor of the page before, as it was; leave it out for the first page.",
+		"바로 앞 페이지의 next_cursor를 그대로 보내야 합니다. 첫 페이지에서는 생략하십시오."},
+	codeLimit:       {"This must be a number from 1 to {arg}.", "1부터 {arg}까지의 숫자여야 합니다."},
 	codeContentType: {"The body must be JSON, with Content-Type: application/json.", "본문은 Content-Type: application/json 인 JSON이어야 합니다."},
 	codeIfMatch:     {"This must be one ETag of the reservation, in quotes, such as \"3\".", "예약의 ETag 하나를 따옴표로 묶어 보내야 합니다(예: \"3\")."},
 	codeUnread:      {"The body ended before it was complete.", "본문이 끝까지 전송되지 않았습니다."},

@@ -11,46 +11,6 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
-// The bodies that are read, for the description alone: readBook and its kin are what checks them. A test holds the two
-// together.
-type (
-	bookBody struct {
-		SlotID    string       `json:"slot_id" minLength:"1" maxLength:"100" pattern:"^[!-~]+$" doc:"Of the programme file." example:"gangnam-0726-1030"`
-		Resident  residentBody `json:"resident"`
-		BookedBy  *bookerBody  `json:"booked_by,omitempty" doc:"Who books for the resident, and gets a text too."`
-		Language  string       `json:"language,omitempty" enum:"ko,en" default:"ko" doc:"Of the texts."`
-		Reference string       `json:"reference,omitempty" maxLength:"100" doc:"Your own; to search by." example:"A-1029"`
-	}
-	residentBody struct {
-		Identity  string `json:"identity" minLength:"1" maxLength:"200" doc:"Opaque, from your identity provider; the same for the same person. Only its keyed hash is kept." example:"ci-8f14e45f"`
-		Name      string `json:"name" minLength:"1" maxLength:"60" example:"홍길동"`
-		BirthDate string `json:"birth_date" format:"date" example:"1967-03-21"`
-		Phone     string `json:"phone" minLength:"1" maxLength:"40" doc:"With its country code, unless it is Korean." example:"+821012345678"`
-	}
-	bookerBody struct {
-		Name  string `json:"name" minLength:"1" maxLength:"60" example:"홍보람"`
-		Phone string `json:"phone" minLength:"1" maxLength:"40" example:"+821087654321"`
-	}
-	searchBody struct {
-		Code      string `json:"code,omitempty" minLength:"1" doc:"With or without its dash, in any case." example:"K7Q29-3TX4M"`
-		Reference string `json:"reference,omitempty" minLength:"1" maxLength:"100" example:"A-1029"`
-	}
-	rescheduleBody struct {
-		SlotID string `json:"slot_id" minLength:"1" maxLength:"100" pattern:"^[!-~]+$" doc:"Of the same programme." example:"gangnam-0726-1100"`
-	}
-	contactBody struct {
-		Name     string `json:"name,omitempty" minLength:"1" maxLength:"60" example:"홍길동"`
-		Phone    string `json:"phone,omitempty" minLength:"1" maxLength:"40" doc:"With its country code, unless it is Korean." example:"+821011112222"`
-		Language string `json:"language,omitempty" enum:"ko,en" doc:"Of the texts." example:"ko"`
-	}
-	resendBody struct {
-		Reason        string `json:"reason" minLength:"1" maxLength:"200" doc:"Why, in your own words, for who reads the reservation's story later. No names and no numbers of people." example:"The resident says that no text came."`
-		Recipient     string `json:"recipient,omitempty" enum:"resident,booker,both" default:"both" doc:"Whose text; both is everybody whom the reservation knows." example:"resident"`
-		EvenIfUnknown bool   `json:"even_if_unknown,omitempty" default:"false" doc:"Send also while it is not known whether the last text was sent, or while its sender does not know of it: the person may get it twice." example:"false"`
-	}
-	emptyBody struct{}
-)
-
 // operationTexts is what the description says of a route.
 type operationTexts struct {
 	id, summary, description string
@@ -60,78 +20,8 @@ type operationTexts struct {
 	answers                  map[int]any
 	problems                 []string // slugs beside those that the route's kind implies
 	ifMatch                  bool
-}
-
-// routes are the calls of the API.
-func (s *server) routes() []*route {
-	routes := []*route{
-		{"POST", "/v1/reservations", "book", true, operationTexts{
-			id: "book", summary: "Book a place for a person",
-			description: "201 with a new reservation. 200 with the one that exists, when the same client books the same person with the same contact data into the same slot again. The reservation, its event and the answer to this Idempotency-Key are committed together.",
-			body:        bookBody{}, answers: map[int]any{201: reservationJSON{}, 200: reservationJSON{}},
-			problems: []string{"not-open-yet", "window-closed", "not-eligible", "not-found", "slot-full", "already-booked"},
-		}, (*call).book},
-		{"GET", "/v1/reservations/{id}", "read", false, operationTexts{
-			id: "get", summary: "Read a reservation and what became of its texts",
-			description: "confirmation.state goes from pending over sent to delivered; what stands in the way has a reason. A key reads only what was booked with keys of the same client.",
-			answers:     map[int]any{200: reservationJSON{}}, problems: []string{"not-found"},
-		}, (*call).get},
-		{"POST", "/v1/reservations/search", "read", false, operationTexts{
-			id: "search", summary: "Find reservations by code or reference",
-			description: "Send exactly one of the two. What is not found is an empty list.",
-			body:        searchBody{}, answers: map[int]any{200: reservationList{}},
-			problems: []string{"validation", "too-large"},
-		}, (*call).search},
-		{"POST", "/v1/reservations/{id}/cancel", "book", true, operationTexts{
-			id: "cancel", summary: "Cancel a reservation",
-			description: "Frees its place at once. The body is empty, or an empty object.",
-			body:        emptyBody{}, bodyOptional: true, ifMatch: true, answers: map[int]any{200: reservationJSON{}},
-			problems: []string{"not-found", "not-changeable", "version-mismatch"},
-		}, (*call).cancel},
-		{"POST", "/v1/reservations/{id}/reschedule", "book", true, operationTexts{
-			id: "reschedule", summary: "Move a reservation to another slot",
-			description: "Claims the new place and frees the old one in one commit, or changes nothing; its code stays. " +
-				"It is let in as a booking of that slot would be at that moment: the window, the rules and the places decide. A move to the slot that it has changes nothing and sends no text.",
-			body: rescheduleBody{}, ifMatch: true, answers: map[int]any{200: reservationJSON{}},
-			problems: []string{"not-open-yet", "window-closed", "not-eligible", "not-found", "slot-full", "not-changeable", "version-mismatch"},
-		}, (*call).reschedule},
-		{"POST", "/v1/reservations/{id}/contact", "book", true, operationTexts{
-			id: "contact", summary: "Correct the resident's name, number or language",
-			description: "What is left out stays as it is. The reservation gets a new version, and everybody whom it knows a new text; the resident at the new number. What changes nothing sends no text.",
-			body:        contactBody{}, ifMatch: true, answers: map[int]any{200: reservationJSON{}},
-			problems: []string{"not-found", "not-changeable", "version-mismatch"},
-		}, (*call).contact},
-		{"POST", "/v1/reservations/{id}/resend", "resend", true, operationTexts{
-			id: "resend", summary: "Send the texts of a reservation again",
-			description: "The texts of its present version, to the numbers that it has now. 202: the request is committed, and its texts are on their way; the reservation says what becomes of them. " +
-				"Refused within 60 seconds of the last change or resend and while the last text is still on its way (rate-limited), while it is not known whether that one was sent (outcome-unknown), and from the appointment on (not-changeable). " +
-				"The first two refusals are not remembered: the same Idempotency-Key may pass later.",
-			body: resendBody{}, bodies: resendExamples(), answers: map[int]any{202: reservationJSON{}},
-			problems: []string{"not-found", "not-changeable", "outcome-unknown", "rate-limited"},
-		}, (*call).resend},
-	}
-	if s.programmes != nil {
-		routes = append(routes,
-			&route{"GET", "/v1/programmes", "read", false, operationTexts{
-				id: "list-programmes", summary: "List the programmes: windows and rules as data",
-				description: "All programmes, with server_time to set a clock by. The list may be a second old; who may book is decided when the booking is.",
-				answers:     map[int]any{200: programmeList{}},
-			}, (*call).listProgrammes},
-			&route{"GET", "/v1/programmes/{id}", "read", false, operationTexts{
-				id: "get-programme", summary: "Read a programme: windows and rules as data",
-				description: "When it opens and closes, and who may book in it when.",
-				answers:     map[int]any{200: programmeJSON{}}, problems: []string{"not-found"},
-			}, (*call).getProgramme})
-	}
-	return routes
-}
-
-func resendExamples() map[string]*huma.Example {
-	return map[string]*huma.Example{
-		"everybody": {Summary: "To everybody whom the reservation knows", Value: map[string]any{"reason": "The resident says that no text came."}},
-		"on the risk of a second copy": {Summary: "To the booker, though the last text may have arrived", Value: map[string]any{
-			"reason": "The daughter has lost her phone's messages.", "recipient": "booker", "even_if_unknown": true}},
-	}
+	query                    []*huma.Param
+	tagged                   bool // the answer has an ETag, and If-None-Match may save it
 }
 
 // description is the document without its routes.
@@ -165,7 +55,7 @@ func schemaName(t reflect.Type, hint string) string {
 // operation describes rt.
 func (rt *route) operation(schemas huma.Registry) *huma.Operation {
 	op := &huma.Operation{Method: rt.method, Path: rt.path, OperationID: rt.about.id, Summary: rt.about.summary,
-		Description: strings.TrimSpace(rt.about.description + "\n\nScope: " + rt.scope + "."), Responses: map[string]*huma.Response{}}
+		Description: rt.about.description, Responses: map[string]*huma.Response{}}
 	text := func(limit int) *huma.Schema { return &huma.Schema{Type: huma.TypeString, MaxLength: &limit} }
 	param := func(in, name, about string, required bool, schema *huma.Schema) {
 		op.Parameters = append(op.Parameters, &huma.Param{Name: name, In: in, Description: about, Required: required, Schema: schema})
@@ -173,7 +63,13 @@ func (rt *route) operation(schemas huma.Registry) *huma.Operation {
 	if strings.Contains(rt.path, "{id}") {
 		param("path", "id", "From the answers of this API.", true, text(maxID))
 	}
-	slugs := append([]string{"unauthorized", "forbidden", "overloaded", "internal"}, rt.about.problems...)
+	slugs := append([]string{"overloaded", "internal"}, rt.about.problems...)
+	if rt.scope == "" {
+		op.Security = []map[string][]string{} // not nil: none is needed, whatever the document says of all
+	} else {
+		op.Description += "\n\nScope: " + rt.scope + "."
+		slugs = append(slugs, "unauthorized", "forbidden")
+	}
 	if rt.changes {
 		key := text(255)
 		key.Pattern = "^[!-~]+$"
@@ -183,6 +79,11 @@ func (rt *route) operation(schemas huma.Registry) *huma.Operation {
 	if rt.about.ifMatch {
 		param("header", "If-Match", "The ETag that the reservation must have.", false, &huma.Schema{Type: huma.TypeString, Pattern: ifMatchPattern})
 	}
+	if rt.about.tagged {
+		param("header", "If-None-Match", "The ETag of the answer that you have.", false, &huma.Schema{Type: huma.TypeString})
+		op.Responses["304"] = &huma.Response{Description: "Not Modified", Headers: rt.answerHeaders(http.StatusNotModified)}
+	}
+	op.Parameters = append(op.Parameters, rt.about.query...)
 	param("header", "Accept-Language", "Of problems and explanations: ko or en; en when it says neither.", false, &huma.Schema{Type: huma.TypeString})
 	if rt.about.body != nil {
 		op.RequestBody = &huma.RequestBody{Required: !rt.about.bodyOptional, Content: map[string]*huma.MediaType{
@@ -216,8 +117,11 @@ func only(name string) *huma.Schema {
 	return &huma.Schema{Type: huma.TypeObject, Required: []string{name}, Properties: map[string]*huma.Schema{name: {Type: huma.TypeString}}}
 }
 
-// answerHeaders are those of an answer that is a reservation.
+// answerHeaders are those of an answer that is a reservation, or has an ETag all the same.
 func (rt *route) answerHeaders(status int) map[string]*huma.Param {
+	if rt.about.tagged {
+		return map[string]*huma.Param{"ETag": {Description: "Changes with what is listed.", Schema: &huma.Schema{Type: huma.TypeString}}}
+	}
 	if _, ok := rt.about.answers[status].(reservationJSON); !ok {
 		return nil
 	}

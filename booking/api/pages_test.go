@@ -21,8 +21,7 @@ func get(t *testing.T, h http.Handler, path string) *httptest.ResponseRecorder {
 
 func TestDescription(t *testing.T) {
 	t.Parallel()
-	list := func(context.Context) ([]booking.Programme, error) { return nil, nil }
-	w := get(t, (&server{service: nothing{}, keys: nothing{}, programmes: &programmeCache{list: list}}).handler(), "/openapi.json")
+	w := get(t, (&server{service: nothing{}, keys: nothing{}}).handler(), "/openapi.json")
 	doc := decode(t, w.Body.String())
 	if w.Code != 200 || doc["openapi"] != "3.1.0" {
 		t.Fatalf("%d %v", w.Code, doc["openapi"])
@@ -32,8 +31,9 @@ func TestDescription(t *testing.T) {
 		paths = append(paths, path)
 	}
 	slices.Sort(paths)
-	want := []string{"/v1/programmes", "/v1/programmes/{id}", "/v1/reservations", "/v1/reservations/search", "/v1/reservations/{id}",
-		"/v1/reservations/{id}/cancel", "/v1/reservations/{id}/contact", "/v1/reservations/{id}/reschedule", "/v1/reservations/{id}/resend"}
+	want := []string{"/v1/lookup", "/v1/programmes", "/v1/programmes/{id}", "/v1/programmes/{id}/eligibility", "/v1/reservations",
+		"/v1/reservations/search", "/v1/reservations/{id}", "/v1/reservations/{id}/cancel", "/v1/reservations/{id}/contact",
+		"/v1/reservations/{id}/reschedule", "/v1/reservations/{id}/resend", "/v1/reservations/{id}/timeline", "/v1/slots"}
 	if !slices.Equal(paths, want) {
 		t.Errorf("paths %v", paths)
 	}

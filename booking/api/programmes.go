@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -15,24 +16,42 @@ const programmesFor = time.Second
 
 // programmeCache keeps the list of programmes.
 type programmeCache struct {
-	list func(context.Context) ([]booking.Programme, error)
+	list func(context.Context) (booking.Catalogue, error)
 	mu   sync.Mutex // held while reading, so that one caller reads for all
 	at   time.Time
 	last []booking.Programme
+	skew time.Duration // how far the database's clock is before that of the API
 }
 
-func (p *programmeCache) get(ctx context.Context) ([]booking.Programme, error) {
+// get is the list, and what the database's clock says when the API's says now: people are shown the clock that decides.
+func (p *programmeCache) get(ctx context.Context, clock func() time.Time) (list []booking.Programme, now time.Time, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if age := time.Since(p.at); p.last != nil && age < programmesFor {
-		return p.last, nil
+		return p.last, clock().Add(p.skew), nil
 	}
-	list, err := p.list(ctx)
+	c, err := p.list(ctx)
 	if err != nil {
-		return nil, err
+		return nil, time.Time{}, err
 	}
-	p.last, p.at = list, time.Now()
-	return list, nil
+	if c.Programmes == nil {
+		c.Programmes = []booking.Programme{}
+	}
+	p.last, p.at, p.skew = c.Programmes, time.Now(), c.At.Sub(clock())
+	return p.last, c.At, nil
+}
+
+// findProgramme is the programme with an id, and the database's time.
+func (c *call) findProgramme(id string) (booking.Programme, time.Time, error) {
+	list, now, err := c.programmes.get(c.r.Context(), c.now)
+	if err != nil {
+		return booking.Programme{}, now, err
+	}
+	i := slices.IndexFunc(list, func(p booking.Programme) bool { return p.ID == id })
+	if i < 0 {
+		return booking.Programme{}, now, booking.ErrNotFound
+	}
+	return list[i], now, nil
 }
 
 type programmeJSON struct {
@@ -65,29 +84,60 @@ type programmeList struct {
 
 // listProgrammes is GET /v1/programmes.
 func (c *call) listProgrammes() error {
-	list, err := c.programmes.get(c.r.Context())
+	list, now, err := c.programmes.get(c.r.Context(), c.now)
 	if err != nil {
 		return err
 	}
-	out := programmeList{Programmes: make([]programmeJSON, len(list)), ServerTime: stamp(c.now().UTC())}
+	out := programmeList{Programmes: make([]programmeJSON, len(list)), ServerTime: stamp(now.UTC())}
 	for i, p := range list {
-		out.Programmes[i] = programmeOf(p, c.now())
+		out.Programmes[i] = programmeOf(p, now)
 	}
 	return writeJSON(c.w, http.StatusOK, out)
 }
 
 // getProgramme is GET /v1/programmes/{id}.
 func (c *call) getProgramme() error {
-	list, err := c.programmes.get(c.r.Context())
+	p, now, err := c.findProgramme(c.r.PathValue("id"))
 	if err != nil {
 		return err
 	}
-	for _, p := range list {
-		if p.ID == c.r.PathValue("id") {
-			return writeJSON(c.w, http.StatusOK, programmeOf(p, c.now()))
-		}
+	return writeJSON(c.w, http.StatusOK, programmeOf(p, now))
+}
+
+// eligibilityJSON is what the rules say of a birth date.
+type eligibilityJSON struct {
+	Eligible    bool        `json:"eligible" doc:"A rule admits this birth date, or there are no rules."`
+	BookableNow bool        `json:"bookable_now" doc:"And its window is open at server_time."`
+	Rule        string      `json:"rule,omitempty" example:"born-1967-1968" doc:"The rule that decides; absent when the programme's own window does."`
+	OpensAt     string      `json:"opens_at,omitempty" format:"date-time" example:"2021-07-19T20:00:00+09:00" doc:"Of the window that decides: an open one, else the next to open, else the last that closed. Absent when no rule admits."`
+	ClosesAt    string      `json:"closes_at,omitempty" format:"date-time" example:"2021-07-24T18:00:00+09:00"`
+	NextWindow  *windowJSON `json:"next_window,omitempty" doc:"The next window that opens for this birth date; absent when none does."`
+	ServerTime  string      `json:"server_time" format:"date-time" example:"2021-07-19T19:59:58.25+09:00"`
+}
+
+// eligibility is POST /v1/programmes/{id}/eligibility. It is a POST so that no birth date stands in a URL.
+func (c *call) eligibility() error {
+	body, err := c.json()
+	if err != nil {
+		return err
 	}
-	return booking.ErrNotFound
+	p, now, err := c.findProgramme(c.r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	birthDate, err := readEligibility(body, now)
+	if err != nil {
+		return err
+	}
+	e, zone := p.Eligible(birthDate, now), p.OpensAt.Location()
+	out := eligibilityJSON{Eligible: e.Eligible, BookableNow: e.Open, ServerTime: stamp(now.In(zone))}
+	if w := e.Window; w != nil {
+		out.Rule, out.OpensAt, out.ClosesAt = w.Rule, stamp(w.OpensAt.In(zone)), stamp(w.ClosesAt.In(zone))
+	}
+	if w := e.Next; w != nil {
+		out.NextWindow = &windowJSON{w.Rule, stamp(w.OpensAt.In(zone)), stamp(w.ClosesAt.In(zone))}
+	}
+	return writeJSON(c.w, http.StatusOK, out)
 }
 
 func programmeOf(p booking.Programme, now time.Time) programmeJSON {

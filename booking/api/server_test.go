@@ -159,8 +159,7 @@ func newRig(t *testing.T) *rig {
 	log := slog.New(slog.NewJSONHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	service := booking.NewService(r.db, ids, booking.Options{Log: log, Look: r.looks.look})
 	t.Cleanup(service.Stop)
-	server := httptest.NewServer(New(Options{Service: service, Keys: booking.NewKeys(r.db), Texts: r.texts, Log: log, Now: r.now.now, Explain: explain,
-		Programmes: func(ctx context.Context) ([]booking.Programme, error) { return booking.ListProgrammes(ctx, r.db) }}))
+	server := httptest.NewServer(New(Options{Service: service, Keys: booking.NewKeys(r.db), Texts: r.texts, Log: log, Now: r.now.now, Explain: explain}))
 	t.Cleanup(server.Close)
 	r.url = server.URL
 	return r

@@ -59,7 +59,7 @@ func (c *programmeListCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	for _, p := range list {
+	for _, p := range list.Programmes {
 		fmt.Fprintf(e.stdout, "%s\t%s – %s\t%s\n", p.ID, p.OpensAt.Format(time.RFC3339), p.ClosesAt.Format(time.RFC3339), p.Name.En)
 	}
 	return nil

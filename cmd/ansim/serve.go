@@ -16,6 +16,7 @@ type serveCmd struct {
 	Kafka     string          `name:"kafka-brokers" env:"ANSIM_KAFKA_BROKERS" default:"embedded" help:"host:port,… or embedded."`
 	Migrate   string          `env:"ANSIM_MIGRATE" default:"on" enum:"on,off" help:"Whether to bring the database up to this program at start: on or off."`
 	Reconcile []time.Duration `env:"ANSIM_RECONCILE" default:"5s,15s,60s,180s" help:"When an unknown outcome is looked up; the last is the deadline."`
+	Proxies   []string        `name:"trusted-proxies" env:"ANSIM_TRUSTED_PROXIES" placeholder:"NETWORKS" help:"Networks or addresses of the proxies before this service, as 10.0.0.0/8,192.0.2.7: what they say in X-Forwarded-For is believed. None by default."`
 	Segments  float64         `name:"segments-per-second" env:"ANSIM_SEGMENTS_PER_SECOND" default:"0" help:"How many segments all notifiers together hand to the provider a second; 0 for no limit. Set it to what the provider grants your sender."`
 }
 
@@ -31,7 +32,11 @@ func (c *serveCmd) Run(e *env) error {
 			return fmt.Errorf("%w: ANSIM_RECONCILE must be rising durations like 5s,15s,60s,180s", app.ErrUsage)
 		}
 	}
-	a, err := app.New(e.ctx, app.Config{
+	proxies, err := app.ParseNetworks(c.Proxies)
+	if err != nil {
+		return err
+	}
+	a, err := app.New(e.ctx, app.Config{TrustedProxies: proxies,
 		DatabaseURL: c.DatabaseURL, Kafka: c.Kafka, Data: c.Data, Addr: c.Addr, PublicURL: c.PublicURL,
 		// Secrets come from the environment alone: a command line is seen by every user of the machine.
 		Secret:  os.Getenv("ANSIM_SECRET"),

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net/netip"
 	"net/url"
 	"path/filepath"
 	"slices"
@@ -51,7 +52,26 @@ type Config struct {
 	Reconcile   []time.Duration
 	Segments    float64 // a second, of all processes together; 0 for no limit
 	Twilio      Twilio
-	Links       []Link // more for the start page
+	// TrustedProxies are the networks whose X-Forwarded-For is believed.
+	TrustedProxies []netip.Prefix
+	Links          []Link // more for the start page
+}
+
+// ParseNetworks reads networks (10.0.0.0/8) and single addresses. Errors wrap ErrUsage.
+func ParseNetworks(list []string) ([]netip.Prefix, error) {
+	var networks []netip.Prefix
+	for _, s := range list {
+		n, err := netip.ParsePrefix(s)
+		if err != nil {
+			addr, err := netip.ParseAddr(s)
+			if err != nil || addr.Zone() != "" {
+				return nil, fmt.Errorf("%w: ANSIM_TRUSTED_PROXIES takes addresses and networks as 10.0.0.0/8,192.0.2.7", ErrUsage)
+			}
+			n = netip.PrefixFrom(addr, addr.BitLen())
+		}
+		networks = append(networks, n.Masked())
+	}
+	return networks, nil
 }
 
 // Link is an entry of the start page.

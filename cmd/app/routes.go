@@ -12,6 +12,7 @@ import (
 	"ansim/booking"
 	"ansim/booking/api"
 	"ansim/notifier"
+	"ansim/notifier/timeline"
 	"ansim/notifier/twilio"
 	"ansim/schema/event"
 	"ansim/schema/sqldb"
@@ -47,8 +48,7 @@ func (a *App) routes() (http.Handler, error) {
 		return nil, err
 	}
 	mux.Handle("POST /v1/providers/twilio/status/{token}", callback)
-	mux.Handle("/", api.New(api.Options{Service: a.service, Keys: booking.NewKeys(a.db), Texts: texts{a}, Explain: explain, Log: a.log, PublicURL: a.public,
-		Programmes: func(ctx context.Context) ([]booking.Programme, error) { return booking.ListProgrammes(ctx, a.db) }}))
+	mux.Handle("/", api.New(api.Options{Service: a.service, Keys: booking.NewKeys(a.db), Texts: texts{a}, Story: story{a.db}, TrustedProxies: a.cfg.TrustedProxies, Explain: explain, Log: a.log, PublicURL: a.public}))
 	return mux, nil
 }
 
@@ -90,6 +90,23 @@ func (t texts) Texts(ctx context.Context, ids []string) (map[string][]api.Text, 
 			}
 			out[id] = append(out[id], text)
 		}
+	}
+	return out, nil
+}
+
+// story is the API's look back over all stages.
+type story struct{ db *sqldb.DB }
+
+// Timeline implements api.TimelineReader.
+func (s story) Timeline(ctx context.Context, id string) ([]api.TimelineEntry, error) {
+	entries, err := timeline.Read(ctx, s.db, id)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]api.TimelineEntry, len(entries))
+	for i, e := range entries {
+		out[i] = api.TimelineEntry{At: e.At, Type: string(e.Type), Version: e.Version, Slot: e.Slot, Recipient: string(e.Recipient),
+			Kind: string(e.Kind), Resend: e.Resend, Attempt: e.Attempt, Reason: e.Reason, Note: e.Note, Sentence: e.Sentence}
 	}
 	return out, nil
 }

@@ -1,0 +1,98 @@
+package booking
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"ansim/schema/sqldb"
+)
+
+// SlotQuery chooses slots of a programme. Zero values leave open what they are about.
+type SlotQuery struct {
+	Programme string
+	Site      string
+	From, To  time.Time // starts_at is not before From and before To; without From not before now
+	After     SlotMark  // where the page before ended
+	Limit     int       // 1 to MaxSlots
+}
+
+// MaxSlots is the most slots that one page can have.
+const MaxSlots = 500
+
+// SlotMark is a place in the order of slots, which is that of their times and then of their ids.
+type SlotMark struct {
+	StartsAt time.Time
+	ID       string
+}
+
+// FreeSlot is a slot with its places.
+type FreeSlot struct {
+	Slot
+	Capacity  int
+	Remaining int
+}
+
+// SlotPage is a part of a list of slots, as it was at an instant of the database's clock.
+type SlotPage struct {
+	Slots []FreeSlot
+	More  bool // there are slots after the last
+	At    time.Time
+}
+
+// Slots reads a page of slots with what is left of their places. It locks nothing and waits for no booking; what it says is
+// a forecast, as the next booking may come before the reader.
+func (s *Service) Slots(ctx context.Context, q SlotQuery) (SlotPage, error) {
+	var page SlotPage
+	err := s.db.Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+		page = SlotPage{}
+		var err error
+		if page.At, err = tx.Now(ctx); err != nil {
+			return err
+		}
+		where, args := q.where(page.At)
+		var rows []struct {
+			slotState
+			Zone string `db:"time_zone"`
+		}
+		if err := tx.Select(ctx, &rows, `SELECT s.id, s.programme_id, s.site_id, s.starts_at, s.capacity, s.taken, p.time_zone
+			FROM slot s JOIN programme p ON p.id = s.programme_id WHERE `+where+` ORDER BY s.starts_at, s.id LIMIT ?`,
+			append(args, q.Limit+1)...); err != nil {
+			return fmt.Errorf("list slots: %w", err)
+		}
+		if page.More = len(rows) > q.Limit; page.More {
+			rows = rows[:q.Limit]
+		}
+		z := zones{}
+		for _, r := range rows {
+			page.Slots = append(page.Slots, FreeSlot{Slot: Slot{ID: r.ID, SiteID: r.SiteID, StartsAt: r.StartsAt.In(z.location(r.Zone))},
+				Capacity: r.Capacity, Remaining: r.Capacity - r.Taken})
+		}
+		return nil
+	})
+	return page, err
+}
+
+// where is the condition of q.
+func (q SlotQuery) where(now time.Time) (string, []any) {
+	var parts []string
+	var args []any
+	add := func(part string, values ...any) { parts, args = append(parts, part), append(args, values...) }
+	add("s.programme_id = ?", q.Programme)
+	if q.Site != "" {
+		add("s.site_id = ?", q.Site)
+	}
+	from := q.From
+	if from.IsZero() {
+		from = now
+	}
+	add("s.starts_at >= ?", sqldb.At(from))
+	if !q.To.IsZero() {
+		add("s.starts_at < ?", sqldb.At(q.To))
+	}
+	if q.After.ID != "" {
+		add("(s.starts_at, s.id) > (?, ?)", sqldb.At(q.After.StartsAt), q.After.ID)
+	}
+	return strings.Join(parts, " AND "), args
+}
