@@ -2,9 +2,11 @@ package booking
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"ansim/schema/sqldb"
 )
@@ -16,9 +18,20 @@ const (
 	Removed = "removed"
 )
 
+// ApplyOptions say how a programme file is applied.
+type ApplyOptions struct {
+	By     string // who changes it, for the log
+	DryRun bool   // change nothing: only say what would be changed, or refused
+}
+
+// errDryRun undoes a run that was only to say what it would do.
+var errDryRun = errors.New("dry run")
+
 // applying is one run of ApplyProgramme.
 type applying struct {
 	tx      *sqldb.Tx
+	now     time.Time
+	by      string
 	file    ProgrammeFile
 	changes []Change
 	reasons []string // against it
@@ -28,11 +41,20 @@ type applying struct {
 // ApplyProgramme brings the database to what file says, in one transaction, and returns what it changed: nothing when it is
 // applied again. Rules, sites and slots that the file no longer names are removed. It is refused as a whole, with
 // ErrBreaksBookings and every reason, when a slot or site that has reservations would go or move, a capacity fall below
-// what is taken, the zone of a programme with reservations change, or an id of another programme be used.
-func ApplyProgramme(ctx context.Context, db *sqldb.DB, file ProgrammeFile) ([]Change, error) {
+// what is taken, the zone of a programme with reservations change, or an id of another programme be used. It may run while
+// people book: those who want a slot of the programme wait for it. What it changed is kept; see ProgrammeLog.
+func ApplyProgramme(ctx context.Context, db *sqldb.DB, file ProgrammeFile, opts ApplyOptions) ([]Change, error) {
+	by, ok := line(opts.By, 100)
+	if !ok || by == "" {
+		return nil, fmt.Errorf("apply programme %s: who changes it %w", file.ID, problem(SlugRequestedBy))
+	}
 	var a *applying
 	err := db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
-		a = &applying{tx: tx, file: file}
+		now, err := tx.Now(ctx)
+		if err != nil {
+			return err
+		}
+		a = &applying{tx: tx, now: now, by: by, file: file}
 		for _, step := range []func(context.Context) error{a.programme, a.rules, a.sitesAndSlots} {
 			if err := step(ctx); err != nil {
 				return err
@@ -41,9 +63,12 @@ func ApplyProgramme(ctx context.Context, db *sqldb.DB, file ProgrammeFile) ([]Ch
 		if len(a.reasons) > 0 {
 			return fmt.Errorf("%w:\n  %s", ErrBreaksBookings, strings.Join(a.reasons, "\n  "))
 		}
-		return nil
+		if opts.DryRun {
+			return errDryRun
+		}
+		return a.log(ctx)
 	})
-	if err != nil {
+	if err != nil && !(opts.DryRun && errors.Is(err, errDryRun)) {
 		return nil, fmt.Errorf("apply programme %s: %w", file.ID, err)
 	}
 	return a.changes, nil
@@ -57,21 +82,23 @@ func (a *applying) against(format string, args ...any) {
 	a.reasons = append(a.reasons, fmt.Sprintf(format, args...))
 }
 
-// differ collects what is not as it was.
+// differ collects what is not as it was: names, each with the old value and the new.
 type differ []string
 
-func (d *differ) is(name string, same bool) {
-	if !same {
-		*d = append(*d, name)
+func (d *differ) is(name, old, now string) {
+	if old != now {
+		*d = append(*d, name+" "+old+" → "+now)
 	}
 }
 
+// String is the text in both languages.
+func (t Text) String() string { return t.Ko + " / " + t.En }
+
+// instant writes a time for a Change.
+func instant(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
 func (a *applying) programme(ctx context.Context) error {
-	now, err := a.tx.Now(ctx)
-	if err != nil {
-		return err
-	}
-	p := a.file
+	p, now := a.file, a.now
 	opens, closes := sqldb.At(p.OpensAt), sqldb.At(p.ClosesAt)
 	n, err := a.tx.Exec(ctx, `INSERT INTO programme (id, name_ko, name_en, tag_ko, tag_en, time_zone, opens_at, closes_at, applied_at)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`,
@@ -94,15 +121,15 @@ func (a *applying) programme(ctx context.Context) error {
 	}
 	old := rows[0]
 	var d differ
-	d.is("name", old.NameKo == p.Name.Ko && old.NameEn == p.Name.En)
-	d.is("tag", old.TagKo == p.Tag.Ko && old.TagEn == p.Tag.En)
-	d.is("time_zone", old.Zone == p.TimeZone)
-	d.is("opens_at", old.Opens.Equal(opens.Time))
-	d.is("closes_at", old.Closes.Equal(closes.Time))
+	d.is("name", Text{old.NameKo, old.NameEn}.String(), p.Name.String())
+	d.is("tag", Text{old.TagKo, old.TagEn}.String(), p.Tag.String())
+	d.is("time_zone", old.Zone, p.TimeZone)
+	d.is("opens_at", instant(old.Opens.Time), instant(opens.Time))
+	d.is("closes_at", instant(old.Closes.Time), instant(closes.Time))
 	if len(d) == 0 {
 		return nil
 	}
-	if slices.Contains(d, "time_zone") {
+	if old.Zone != p.TimeZone {
 		booked, err := a.bookedSlots(ctx)
 		if err != nil {
 			return err
@@ -163,11 +190,11 @@ func (a *applying) rules(ctx context.Context) error {
 		delete(old, r.ID)
 		if known {
 			var d differ
-			d.is("position", was.Position == i)
-			d.is("born_from", was.BornFrom == r.BornFrom)
-			d.is("born_to", was.BornTo == r.BornTo)
-			d.is("opens_at", was.Opens.Equal(opens.Time))
-			d.is("closes_at", was.Closes.Equal(closes.Time))
+			d.is("position", strconv.Itoa(was.Position+1), strconv.Itoa(i+1))
+			d.is("born_from", was.BornFrom, r.BornFrom)
+			d.is("born_to", was.BornTo, r.BornTo)
+			d.is("opens_at", instant(was.Opens.Time), instant(opens.Time))
+			d.is("closes_at", instant(was.Closes.Time), instant(closes.Time))
 			if len(d) == 0 {
 				continue
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 
 	"ansim/schema/sqldb"
 )
@@ -144,7 +145,7 @@ func (a *applying) storeSites(ctx context.Context, old []siteRow) error {
 		case ok && was.NameKo == s.Name.Ko && was.NameEn == s.Name.En:
 			continue
 		case ok:
-			a.did(Changed, "site", s.ID, "name")
+			a.did(Changed, "site", s.ID, "name "+Text{was.NameKo, was.NameEn}.String()+" → "+s.Name.String())
 		default:
 			a.did(Added, "site", s.ID)
 		}
@@ -175,8 +176,8 @@ func (a *applying) storeSlots(ctx context.Context, old []slotState) error {
 			continue
 		}
 		var d differ
-		d.is("site", was.SiteID == s.SiteID)
-		d.is("starts_at", was.StartsAt.Equal(s.StartsAt))
+		d.is("site", was.SiteID, s.SiteID)
+		d.is("starts_at", instant(was.StartsAt.Time), instant(s.StartsAt))
 		if len(d) > 0 {
 			booked, err := a.bookedSlots(ctx)
 			if err != nil {
@@ -186,7 +187,7 @@ func (a *applying) storeSlots(ctx context.Context, old []slotState) error {
 				a.against("slot %s: it has reservations and cannot be moved", s.ID)
 			}
 		}
-		d.is("capacity", was.Capacity == s.Capacity)
+		d.is("capacity", strconv.Itoa(was.Capacity), strconv.Itoa(s.Capacity))
 		if len(d) == 0 {
 			continue
 		}

@@ -27,6 +27,7 @@ var (
 	ErrNoBooker        = errors.New("nobody booked for this resident, so there is no booker to text")
 	ErrKeyReused       = errors.New("the idempotency key was used for another request")
 	ErrKeyInProgress   = errors.New("a request with this idempotency key is under way")
+	ErrKeyRate         = errors.New("the API key has used up its rate")
 	ErrOverloaded      = errors.New("too many requests are waiting")
 )
 
@@ -43,6 +44,8 @@ var (
 	ErrBreaksBookings = errors.New("the programme file would break bookings")
 	// ErrKeyName: an API key of that name exists, or the name is empty.
 	ErrKeyName = errors.New("an API key needs a name of its own")
+	// ErrKeySpec: an API key cannot be made as asked; the error's text says why.
+	ErrKeySpec = errors.New("the API key cannot be so")
 )
 
 // Window is when a rule admits people.

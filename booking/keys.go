@@ -2,18 +2,19 @@ package booking
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"database/sql"
-	"encoding/hex"
 	"errors"
 	"fmt"
+	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/google/uuid"
 	"golang.org/x/sync/singleflight"
+	"golang.org/x/time/rate"
 
 	"ansim/schema/sqldb"
 )
@@ -22,40 +23,48 @@ const (
 	keyPrefix = "ansim_"
 	// keyCacheFor is how long an accepted key is believed without asking again: a revoked key works no longer than this.
 	keyCacheFor = time.Second
-	// defaultScopes are those of a new key.
-	defaultScopes = "book read resend"
+	// lastUseEvery is how exactly the last use of a key is known.
+	lastUseEvery = time.Minute
+	// lastUseTime bounds the writing of that: it must not pile up behind a database that is slow.
+	lastUseTime = 5 * time.Second
 )
 
-// KeyInfo is what is known of an API key. The key itself is stored nowhere.
-type KeyInfo struct {
-	ID        string
-	Name      string
-	Scopes    []string
-	CreatedAt time.Time
-	RevokedAt time.Time // zero: in force
-}
-
-// Keys authenticates clients.
+// Keys authenticates clients. Stop waits for what it still writes.
 type Keys struct {
 	db    *sqldb.DB
+	log   *slog.Logger
 	now   func() time.Time
 	group singleflight.Group // thousands of requests ask for the same key when its second is over; one reads
+	uses  sync.WaitGroup
+
 	mu    sync.RWMutex
 	known map[[sha256.Size]byte]knownKey
+	rates map[string]*rate.Limiter // by key id, of those that have a rate
+	used  map[string]time.Time     // by key id: when its use was written last, by this process
 }
 
 type knownKey struct {
 	client Client
 	asked  time.Time
+	until  time.Time     // by the process's clock; zero: for good
+	rate   *rate.Limiter // nil: no limit
 }
 
-// NewKeys makes the authenticator of the API keys in db.
-func NewKeys(db *sqldb.DB) *Keys {
-	return &Keys{db: db, now: time.Now, known: map[[sha256.Size]byte]knownKey{}}
+// NewKeys makes the authenticator of the API keys in db. log may be nil.
+func NewKeys(db *sqldb.DB, log *slog.Logger) *Keys {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &Keys{db: db, log: log, now: time.Now, known: map[[sha256.Size]byte]knownKey{}, rates: map[string]*rate.Limiter{},
+		used: map[string]time.Time{}}
 }
 
-// Authenticate returns the client of an API key, ErrUnauthorized when there is none or it is revoked. Keys are found by
-// their SHA-256; they have 256 bits from crypto/rand, so no slower hash is needed. An answer may be one second old.
+// Stop returns when nothing is written any more.
+func (k *Keys) Stop() { k.uses.Wait() }
+
+// Authenticate returns the client of an API key, ErrUnauthorized when there is none in force, and a *Refusal with ErrKeyRate
+// when the key has a rate and has used it up in this process. Keys are found by their SHA-256; they have 256 bits from
+// crypto/rand, so no slower hash is needed. An answer may be one second old, but an end that was known is kept to.
 func (k *Keys) Authenticate(ctx context.Context, bearer string) (Client, error) {
 	if !strings.HasPrefix(bearer, keyPrefix) || len(bearer) != len(keyPrefix)+64 {
 		return Client{}, ErrUnauthorized
@@ -64,8 +73,9 @@ func (k *Keys) Authenticate(ctx context.Context, bearer string) (Client, error) 
 	k.mu.RLock()
 	c, ok := k.known[hash]
 	k.mu.RUnlock()
-	if age := k.now().Sub(c.asked); ok && age >= 0 && age < keyCacheFor {
-		return c.client, nil
+	now := k.now()
+	if age := now.Sub(c.asked); ok && age >= 0 && age < keyCacheFor {
+		return c.admit(now)
 	}
 	ch := k.group.DoChan(string(hash[:]), func() (any, error) {
 		// One caller's hanging up must not fail the others.
@@ -80,115 +90,113 @@ func (k *Keys) Authenticate(ctx context.Context, bearer string) (Client, error) 
 		if r.Err != nil {
 			return Client{}, r.Err
 		}
-		return r.Val.(Client), nil
+		return r.Val.(knownKey).admit(k.now())
 	}
 }
 
-func (k *Keys) read(ctx context.Context, hash [sha256.Size]byte) (Client, error) {
+// admit lets a request of the key's in, if it comes within its time and its rate.
+func (c knownKey) admit(now time.Time) (Client, error) {
+	if !c.until.IsZero() && !now.Before(c.until) {
+		return Client{}, ErrUnauthorized
+	}
+	if c.rate == nil || c.rate.AllowN(now, 1) {
+		return c.client, nil
+	}
+	missing := 1 - c.rate.TokensAt(now)
+	wait := time.Duration(missing / float64(c.rate.Limit()) * float64(time.Second))
+	return Client{}, &Refusal{Kind: ErrKeyRate, RetryAfter: max(wait, time.Second)}
+}
+
+func (k *Keys) read(ctx context.Context, hash [sha256.Size]byte) (knownKey, error) {
 	asked := k.now()
 	var row struct {
-		ID     string `db:"id"`
-		Name   string `db:"name"`
-		Scopes string `db:"scopes"`
+		ID       string      `db:"id"`
+		Name     string      `db:"name"`
+		Scopes   string      `db:"scopes"`
+		Rate     int         `db:"rate"`
+		Expires  *sqldb.Time `db:"expires_at"`
+		Previous int         `db:"previous"` // 1: it is the key before, in a rotation
+		Until    *sqldb.Time `db:"previous_until"`
+		LastUsed *sqldb.Time `db:"last_used_at"`
 	}
-	err := k.db.Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
-		return tx.Get(ctx, &row, "SELECT id, name, scopes FROM api_key WHERE hash = ? AND revoked_at IS NULL", hash[:])
+	var now time.Time
+	err := k.db.Read(ctx, func(ctx context.Context, tx *sqldb.Tx) (err error) {
+		if now, err = tx.Now(ctx); err != nil {
+			return err
+		}
+		return tx.Get(ctx, &row, `SELECT id, name, scopes, rate, expires_at, CASE WHEN hash = ? THEN 0 ELSE 1 END AS previous,
+			previous_until, last_used_at FROM api_key WHERE (hash = ? OR previous_hash = ?) AND revoked_at IS NULL`, hash[:], hash[:], hash[:])
 	})
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if err != nil {
 		delete(k.known, hash)
 		if errors.Is(err, sql.ErrNoRows) {
-			return Client{}, ErrUnauthorized
+			return knownKey{}, ErrUnauthorized
 		}
-		return Client{}, fmt.Errorf("look up the API key: %w", err)
+		return knownKey{}, fmt.Errorf("look up the API key: %w", err)
+	}
+	c := knownKey{client: Client{KeyID: row.ID, Name: row.Name, Scopes: strings.Fields(row.Scopes)}, asked: asked, rate: k.limiter(row.ID, row.Rate)}
+	for _, end := range []*sqldb.Time{row.Expires, row.Until} {
+		if end == nil || end == row.Until && row.Previous == 0 {
+			continue
+		}
+		left := end.Sub(now) // by the clock that all processes share
+		if left <= 0 {
+			delete(k.known, hash)
+			return knownKey{}, ErrUnauthorized
+		}
+		if until := asked.Add(left); c.until.IsZero() || until.Before(c.until) {
+			c.until = until
+		}
 	}
 	// Only keys that exist are kept, so strangers cannot fill the cache.
-	c := Client{KeyID: row.ID, Name: row.Name, Scopes: strings.Fields(row.Scopes)}
-	k.known[hash] = knownKey{client: c, asked: asked}
+	k.known[hash] = c
+	k.noteUse(row.ID, row.LastUsed, now)
 	return c, nil
 }
 
-// CreateKey makes an API key called name and returns it; it cannot be shown again. ErrKeyName when the name is taken.
-func CreateKey(ctx context.Context, db *sqldb.DB, name string) (string, error) {
-	name, ok := line(name, 100)
-	if !ok || name == "" {
-		return "", ErrKeyName
+// limiter is that of a key's rate as it is now; what it has used up stays used up.
+func (k *Keys) limiter(id string, perSecond int) *rate.Limiter {
+	if perSecond <= 0 {
+		delete(k.rates, id)
+		return nil
 	}
-	var b [32]byte
-	_, _ = rand.Read(b[:])
-	secret := keyPrefix + hex.EncodeToString(b[:])
-	hash := sha256.Sum256([]byte(secret))
-	id, err := uuid.NewV7()
-	if err != nil {
-		return "", fmt.Errorf("make a key id: %w", err)
+	l := k.rates[id]
+	if l == nil {
+		l = rate.NewLimiter(rate.Limit(perSecond), perSecond)
+		k.rates[id] = l
 	}
-	err = db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
-		now, err := tx.Now(ctx)
-		if err != nil {
-			return err
-		}
-		_, err = tx.Exec(ctx, "INSERT INTO api_key (id, name, hash, scopes, created_at) VALUES (?, ?, ?, ?, ?)",
-			id.String(), name, hash[:], defaultScopes, sqldb.At(now))
-		return err
-	})
-	if sqldb.IsUnique(err) {
-		return "", fmt.Errorf("%w: one of that name exists", ErrKeyName)
+	if l.Burst() != perSecond {
+		l.SetLimitAt(k.now(), rate.Limit(perSecond))
+		l.SetBurstAt(k.now(), perSecond)
 	}
-	if err != nil {
-		return "", fmt.Errorf("store the API key: %w", err)
-	}
-	return secret, nil
+	return l
 }
 
-// ListKeys returns all keys, oldest first, revoked ones too.
-func ListKeys(ctx context.Context, db *sqldb.DB) ([]KeyInfo, error) {
-	var rows []struct {
-		ID      string      `db:"id"`
-		Name    string      `db:"name"`
-		Scopes  string      `db:"scopes"`
-		Created sqldb.Time  `db:"created_at"`
-		Revoked *sqldb.Time `db:"revoked_at"`
+// noteUse writes, beside the request, that a key is in use, once in lastUseEvery. A failure costs nothing but that.
+func (k *Keys) noteUse(id string, last *sqldb.Time, now time.Time) {
+	if last != nil && now.Sub(last.Time) < lastUseEvery || now.Sub(k.used[id]) < lastUseEvery {
+		return
 	}
-	err := db.Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
-		rows = nil
-		return tx.Select(ctx, &rows, "SELECT id, name, scopes, created_at, revoked_at FROM api_key ORDER BY created_at, id")
-	})
-	if err != nil {
-		return nil, fmt.Errorf("list API keys: %w", err)
-	}
-	keys := make([]KeyInfo, len(rows))
-	for i, r := range rows {
-		keys[i] = KeyInfo{ID: r.ID, Name: r.Name, Scopes: strings.Fields(r.Scopes), CreatedAt: r.Created.Time}
-		if r.Revoked != nil {
-			keys[i].RevokedAt = r.Revoked.Time
+	k.used[id] = now
+	k.uses.Go(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), lastUseTime)
+		defer cancel()
+		err := k.db.WriteIdempotent(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+			_, err := tx.Exec(ctx, "UPDATE api_key SET last_used_at = ? WHERE id = ? AND (last_used_at IS NULL OR last_used_at < ?)",
+				sqldb.At(now), id, sqldb.At(now))
+			return err
+		})
+		if err != nil {
+			k.log.Warn("the last use of an API key was not written", "key", id, "error", err)
 		}
-	}
-	return keys, nil
+	})
 }
 
-// RevokeKey ends a key, found by its name or id, within a second everywhere. ErrNotFound when there is none in force.
-func RevokeKey(ctx context.Context, db *sqldb.DB, nameOrID string) error {
-	where, arg := "name = ?", nameOrID
-	if id, ok := parseID(nameOrID); ok {
-		where, arg = "id = ?", id
-	}
-	var n int64
-	err := db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
-		now, err := tx.Now(ctx)
-		if err != nil {
-			return err
-		}
-		n, err = tx.Exec(ctx, "UPDATE api_key SET revoked_at = ? WHERE revoked_at IS NULL AND "+where, sqldb.At(now), arg)
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("revoke the API key: %w", err)
-	}
-	if n == 0 {
-		return ErrNotFound
-	}
-	return nil
+// May says whether the client's key has a scope; admin has every one.
+func (c Client) May(scope string) bool {
+	return slices.Contains(c.Scopes, scope) || slices.Contains(c.Scopes, ScopeAdmin)
 }
 
 // parseID reads a UUID in its usual form alone, in the case that both databases compare by.

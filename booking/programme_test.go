@@ -97,7 +97,7 @@ func (w *world) tryApply(file string) ([]booking.Change, error) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return booking.ApplyProgramme(w.t.Context(), w.db, p)
+	return booking.ApplyProgramme(w.t.Context(), w.db, p, booking.ApplyOptions{By: "test"})
 }
 
 func TestApplyProgramme(t *testing.T) {
@@ -114,8 +114,10 @@ func TestApplyProgramme(t *testing.T) {
 			got = append(got, c.String())
 		}
 		// The other rules take over the programme's closing where they do not name their own.
-		want := []string{"changed programme covid: closes_at", "changed rule born-1967-1968: born_to, closes_at", "changed site gangnam: name",
-			"changed slot g2: capacity", "changed slot g5: starts_at", "added slot m3", "removed slot m2"}
+		want := []string{"changed programme covid: closes_at 2021-07-24T09:00:00Z → 2021-07-24T10:00:00Z",
+			"changed rule born-1967-1968: born_to 1968-12-31 → 1969-12-31, closes_at 2021-07-24T09:00:00Z → 2021-07-24T10:00:00Z",
+			"changed site gangnam: name 강남구보건소 / Gangnam Health Center → 강남보건소 / Gangnam Health Center",
+			"changed slot g2: capacity 2 → 20", "changed slot g5: starts_at 2021-07-27T06:00:00Z → 2021-07-27T07:00:00Z", "added slot m3", "removed slot m2"}
 		slices.Sort(got)
 		slices.Sort(want)
 		if d := cmp.Diff(want, got); d != "" {

@@ -78,7 +78,7 @@ func newWorld(t testing.TB, db *sqldb.DB, c *clock, file string) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, db: db, clock: c, ids: ids, keys: booking.NewKeys(db), began: make(chan struct{}, 1<<16)}
+	w := &world{t: t, db: db, clock: c, ids: ids, keys: booking.NewKeys(db, nil), began: make(chan struct{}, 1<<16)}
 	w.apply(file)
 	w.client, w.other = w.newClient("clinic"), w.newClient("portal")
 	w.svc = w.service()
@@ -93,7 +93,7 @@ func (w *world) service() *booking.Service {
 
 func (w *world) newClient(name string) booking.Client {
 	w.t.Helper()
-	key, err := booking.CreateKey(w.t.Context(), w.db, name)
+	key, err := booking.CreateKey(w.t.Context(), w.db, booking.KeySpec{Name: name})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -110,7 +110,7 @@ func (w *world) apply(file string) []booking.Change {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	changes, err := booking.ApplyProgramme(w.t.Context(), w.db, p)
+	changes, err := booking.ApplyProgramme(w.t.Context(), w.db, p, booking.ApplyOptions{By: "test"})
 	if err != nil {
 		w.t.Fatal(err)
 	}

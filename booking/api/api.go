@@ -178,7 +178,7 @@ func (s *server) answer(rt *route, w http.ResponseWriter, r *http.Request) error
 	if err != nil {
 		return err
 	}
-	if !slices.Contains(client.Scopes, rt.scope) {
+	if !client.May(rt.scope) {
 		return booking.ErrForbidden
 	}
 	c := &call{server: s, w: w, r: r, route: rt, client: client}

@@ -2,6 +2,9 @@ package api
 
 import (
 	"testing"
+	"time"
+
+	"ansim/booking"
 )
 
 // A reservation is moved and its contact corrected: each is a version with texts of its own, and each answer is given again
@@ -50,4 +53,31 @@ func TestChanges(t *testing.T) {
 	r.problem(r.do("POST", path+"/contact", `{"phone": "12", "name": "", "language": "fr", "identity": "x"}`, headerKey, "k11"), 422, "validation")
 	r.problem(r.do("POST", path+"/contact", `{"name": "김"}`, headerKey, "k12", "Authorization", "Bearer "+r.other), 404, "not-found")
 	r.problem(r.do("POST", path+"/reschedule", `{"slot_id": "gangnam-0726-1030"}`), 400, "idempotency-key-missing")
+}
+
+// A key with a rate is told to wait when it has used it up, and others are not.
+func TestKeyRate(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	slow, err := booking.CreateKey(t.Context(), r.db, booking.KeySpec{Name: "slow", Scopes: []string{"read"}, Rate: 1, ExpiresAt: time.Now().Add(time.Hour)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	limited := false
+	for range 1000 { // a thousand in a second is more than one
+		got := r.do("GET", "/v1/programmes", "", "Authorization", "Bearer "+slow)
+		if limited = got.status == 429; limited {
+			r.problem(got, 429, "rate-limited")
+			if got.header.Get("Retry-After") != "1" {
+				t.Errorf("Retry-After %q", got.header.Get("Retry-After"))
+			}
+			break
+		}
+	}
+	if !limited {
+		t.Error("never limited")
+	}
+	if got := r.do("GET", "/v1/programmes", ""); got.status != 200 {
+		t.Errorf("another key: %d", got.status)
+	}
 }

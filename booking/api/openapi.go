@@ -68,7 +68,7 @@ func (rt *route) operation(schemas huma.Registry) *huma.Operation {
 		op.Security = []map[string][]string{} // not nil: none is needed, whatever the document says of all
 	} else {
 		op.Description += "\n\nScope: " + rt.scope + "."
-		slugs = append(slugs, "unauthorized", "forbidden")
+		slugs = append(slugs, "unauthorized", "forbidden", "rate-limited")
 	}
 	if rt.changes {
 		key := text(255)

@@ -144,7 +144,7 @@ func newRig(t *testing.T) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := booking.ApplyProgramme(ctx, r.db, file); err != nil {
+	if _, err := booking.ApplyProgramme(ctx, r.db, file, booking.ApplyOptions{By: "test"}); err != nil {
 		t.Fatal(err)
 	}
 	ids, err := booking.OpenIdentities(ctx, r.db, bytes.Repeat([]byte{7}, 32))
@@ -152,14 +152,14 @@ func newRig(t *testing.T) *rig {
 		t.Fatal(err)
 	}
 	for name, key := range map[string]*string{"clinic": &r.key, "other": &r.other} {
-		if *key, err = booking.CreateKey(ctx, r.db, name); err != nil {
+		if *key, err = booking.CreateKey(ctx, r.db, booking.KeySpec{Name: name}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	log := slog.New(slog.NewJSONHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	service := booking.NewService(r.db, ids, booking.Options{Log: log, Look: r.looks.look})
 	t.Cleanup(service.Stop)
-	server := httptest.NewServer(New(Options{Service: service, Keys: booking.NewKeys(r.db), Texts: r.texts, Log: log, Now: r.now.now, Explain: explain}))
+	server := httptest.NewServer(New(Options{Service: service, Keys: booking.NewKeys(r.db, nil), Texts: r.texts, Log: log, Now: r.now.now, Explain: explain}))
 	t.Cleanup(server.Close)
 	r.url = server.URL
 	return r

@@ -148,7 +148,7 @@ func (d *demo) prepare() error {
 	if err != nil {
 		return err
 	}
-	if _, err := booking.ApplyProgramme(d.env.ctx, d.app.DB(), programme); err != nil {
+	if _, err := booking.ApplyProgramme(d.env.ctx, d.app.DB(), programme, booking.ApplyOptions{By: "demo"}); err != nil {
 		return err
 	}
 	d.slots = slots
@@ -159,7 +159,7 @@ func (d *demo) prepare() error {
 	d.before = report.Figures
 	run := make([]byte, 4)
 	_, _ = rand.Read(run)
-	d.key, err = booking.CreateKey(d.env.ctx, d.app.DB(), "demo "+hex.EncodeToString(run))
+	d.key, err = booking.CreateKey(d.env.ctx, d.app.DB(), booking.KeySpec{Name: "demo " + hex.EncodeToString(run)})
 	return err
 }
 

@@ -194,7 +194,7 @@ func explainParked(reason string) (ko, en string) {
 	return s.Ko, s.En
 }
 
-// whoAsks is the name that a redrive is recorded with. With what stands before it, it must fit into 100 characters.
+// whoAsks is the name with which what was asked for on the command line is recorded. With what stands before it, it must fit into 100 characters.
 func whoAsks(by string) (string, error) {
 	if by == "" {
 		u, err := user.Current()

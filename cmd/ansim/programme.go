@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"text/tabwriter"
 	"time"
 
 	"ansim/booking"
@@ -12,14 +13,21 @@ import (
 type programmeCmd struct {
 	Apply programmeApplyCmd `cmd:"" help:"Load or change a programme, its rules, sites and slots; applying a file twice changes nothing."`
 	List  programmeListCmd  `cmd:"" help:"List the programmes."`
+	Log   programmeLogCmd   `cmd:"" help:"Show what was changed of programmes, when, and by whom."`
 }
 
 type programmeApplyCmd struct {
 	databaseFlags
-	File string `arg:"" type:"existingfile" help:"The programme, as YAML or JSON."`
+	File   string `arg:"" type:"existingfile" help:"The programme, as YAML or JSON."`
+	DryRun bool   `help:"Only say what would be changed, or what is against it."`
+	By     string `placeholder:"NAME" help:"Who changes it, for the log; by default your user name on this machine."`
 }
 
 func (c *programmeApplyCmd) Run(e *env) error {
+	by, err := whoAsks(c.By)
+	if err != nil {
+		return err
+	}
 	f, err := os.Open(c.File)
 	if err != nil {
 		return err
@@ -34,15 +42,18 @@ func (c *programmeApplyCmd) Run(e *env) error {
 		return err
 	}
 	defer db.Close()
-	changes, err := booking.ApplyProgramme(e.ctx, db, p)
+	changes, err := booking.ApplyProgramme(e.ctx, db, p, booking.ApplyOptions{By: by, DryRun: c.DryRun})
 	if err != nil {
 		return err
 	}
 	for _, ch := range changes {
 		fmt.Fprintln(e.stdout, ch)
 	}
-	if len(changes) == 0 {
+	switch {
+	case len(changes) == 0:
 		fmt.Fprintln(e.stdout, "nothing to change")
+	case c.DryRun:
+		fmt.Fprintln(e.stderr, "nothing was changed: this was a dry run")
 	}
 	return nil
 }
@@ -65,68 +76,27 @@ func (c *programmeListCmd) Run(e *env) error {
 	return nil
 }
 
-type keysCmd struct {
-	Create keysCreateCmd `cmd:"" help:"Make an API key; it is printed once, alone on stdout."`
-	List   keysListCmd   `cmd:"" help:"List the API keys, without their secrets."`
-	Revoke keysRevokeCmd `cmd:"" help:"Revoke an API key; it stops working within a second."`
-}
-
-type keysCreateCmd struct {
+type programmeLogCmd struct {
 	databaseFlags
-	Name string `required:"" help:"Whose key it is."`
+	ID string `arg:"" optional:"" help:"Only of this programme."`
 }
 
-func (c *keysCreateCmd) Run(e *env) error {
+func (c *programmeLogCmd) Run(e *env) error {
 	db, err := c.open(e.ctx, sqldb.Options{})
 	if err != nil {
 		return err
 	}
 	defer db.Close()
-	key, err := booking.CreateKey(e.ctx, db, c.Name)
+	log, err := booking.ProgrammeLog(e.ctx, db, c.ID)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(e.stderr, "Keep this key: it is shown once, and ansim stores only a hash of it.")
-	fmt.Fprintln(e.stdout, key)
-	return nil
-}
-
-type keysListCmd struct{ databaseFlags }
-
-func (c *keysListCmd) Run(e *env) error {
-	db, err := c.open(e.ctx, sqldb.Options{})
-	if err != nil {
-		return err
+	w := tabwriter.NewWriter(e.stdout, 0, 0, 2, ' ', 0)
+	for _, l := range log {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", l.At.UTC().Format(time.RFC3339), l.By, l.ProgrammeID, l.Change)
 	}
-	defer db.Close()
-	keys, err := booking.ListKeys(e.ctx, db)
-	if err != nil {
-		return err
+	if len(log) == 0 {
+		fmt.Fprintln(e.stderr, "no change is on record")
 	}
-	for _, k := range keys {
-		state := "active"
-		if !k.RevokedAt.IsZero() {
-			state = "revoked " + k.RevokedAt.Format(time.RFC3339)
-		}
-		fmt.Fprintf(e.stdout, "%s\t%s\t%s\n", k.Name, k.CreatedAt.Format(time.RFC3339), state)
-	}
-	return nil
-}
-
-type keysRevokeCmd struct {
-	databaseFlags
-	Name string `arg:"" help:"The name that it was created with."`
-}
-
-func (c *keysRevokeCmd) Run(e *env) error {
-	db, err := c.open(e.ctx, sqldb.Options{})
-	if err != nil {
-		return err
-	}
-	defer db.Close()
-	if err := booking.RevokeKey(e.ctx, db, c.Name); err != nil {
-		return err
-	}
-	fmt.Fprintln(e.stdout, "revoked", c.Name)
-	return nil
+	return w.Flush()
 }

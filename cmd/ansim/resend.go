@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os/user"
 	"strings"
 	"time"
 
@@ -92,15 +91,9 @@ func (c *resendCmd) order() (booking.ResendOrder, error) {
 			return o, wrong("--code", err)
 		}
 	}
-	if c.By == "" {
-		u, err := user.Current()
-		if err != nil || u.Username == "" {
-			return o, fmt.Errorf("%w: this machine does not tell your user name; say who asks with --by NAME", app.ErrUsage)
-		}
-		c.By = u.Username
-	}
-	o.By = "cli:" + c.By
-	return o, nil
+	by, err := whoAsks(c.By)
+	o.By = "cli:" + by
+	return o, err
 }
 
 // explain adds to a refusal what to do next. It repeats neither the code nor anything of the people.

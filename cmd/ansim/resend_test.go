@@ -79,18 +79,18 @@ slots: [{id: g1, site: gangnam, starts_at: %s, capacity: 100}]`, now.Add(-24*tim
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := booking.ApplyProgramme(ctx, o.db, file); err != nil {
+	if _, err := booking.ApplyProgramme(ctx, o.db, file, booking.ApplyOptions{By: "test"}); err != nil {
 		t.Fatal(err)
 	}
 	ids, err := booking.OpenIdentities(ctx, o.db, bytes.Repeat([]byte{7}, 32))
 	if err != nil {
 		t.Fatal(err)
 	}
-	key, err := booking.CreateKey(ctx, o.db, "clinic")
+	key, err := booking.CreateKey(ctx, o.db, booking.KeySpec{Name: "clinic"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if o.client, err = booking.NewKeys(o.db).Authenticate(ctx, key); err != nil {
+	if o.client, err = booking.NewKeys(o.db, nil).Authenticate(ctx, key); err != nil {
 		t.Fatal(err)
 	}
 	o.svc = booking.NewService(o.db, ids, booking.Options{Look: app.LookAtTexts})

@@ -48,7 +48,9 @@ func (a *App) routes() (http.Handler, error) {
 		return nil, err
 	}
 	mux.Handle("POST /v1/providers/twilio/status/{token}", callback)
-	mux.Handle("/", api.New(api.Options{Service: a.service, Keys: booking.NewKeys(a.db), Texts: texts{a}, Story: story{a.db}, TrustedProxies: a.cfg.TrustedProxies, Explain: explain, Log: a.log, PublicURL: a.public}))
+	keys := booking.NewKeys(a.db, a.log)
+	a.onStop("API keys", func(context.Context) error { keys.Stop(); return nil })
+	mux.Handle("/", api.New(api.Options{Service: a.service, Keys: keys, Texts: texts{a}, Story: story{a.db}, TrustedProxies: a.cfg.TrustedProxies, Explain: explain, Log: a.log, PublicURL: a.public}))
 	return mux, nil
 }
 

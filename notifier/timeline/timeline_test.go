@@ -116,18 +116,18 @@ func book(t *testing.T, db *sqldb.DB) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := booking.ApplyProgramme(t.Context(), db, p); err != nil {
+	if _, err := booking.ApplyProgramme(t.Context(), db, p, booking.ApplyOptions{By: "test"}); err != nil {
 		t.Fatal(err)
 	}
 	ids, err := booking.OpenIdentities(t.Context(), db, []byte("0123456789abcdef0123456789abcdef"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	key, err := booking.CreateKey(t.Context(), db, "clinic")
+	key, err := booking.CreateKey(t.Context(), db, booking.KeySpec{Name: "clinic"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	client, err := booking.NewKeys(db).Authenticate(t.Context(), key)
+	client, err := booking.NewKeys(db, nil).Authenticate(t.Context(), key)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -114,10 +114,10 @@ func (st *stage) serve(ctx context.Context, kafka, phones string, roles []app.Ro
 	if err != nil {
 		return nil, err
 	}
-	if _, err := booking.ApplyProgramme(ctx, db, programme); err != nil {
+	if _, err := booking.ApplyProgramme(ctx, db, programme, booking.ApplyOptions{By: "test"}); err != nil {
 		return nil, err
 	}
-	if s.key, err = booking.CreateKey(ctx, db, "load"); err != nil {
+	if s.key, err = booking.CreateKey(ctx, db, booking.KeySpec{Name: "load"}); err != nil {
 		return nil, err
 	}
 	dir, err := st.folder()
