@@ -23,6 +23,9 @@ const (
 	keyPrefix = "ansim_"
 	// keyCacheFor is how long an accepted key is believed without asking again: a revoked key works no longer than this.
 	keyCacheFor = time.Second
+	// maxStrangers is how many keys that this process has not seen are looked up at once. Anybody can send them, by the
+	// thousand, and each is a read; those who hold a key must not wait behind them.
+	maxStrangers = 4
 	// lastUseEvery is how exactly the last use of a key is known.
 	lastUseEvery = time.Minute
 	// lastUseTime bounds the writing of that: it must not pile up behind a database that is slow.
@@ -36,6 +39,8 @@ type Keys struct {
 	now   func() time.Time
 	group singleflight.Group // thousands of requests ask for the same key when its second is over; one reads
 	uses  sync.WaitGroup
+	// strangers holds one for each look-up of a key that is not known here.
+	strangers chan struct{}
 
 	mu    sync.RWMutex
 	known map[[sha256.Size]byte]knownKey
@@ -56,7 +61,7 @@ func NewKeys(db *sqldb.DB, log *slog.Logger) *Keys {
 		log = slog.New(slog.DiscardHandler)
 	}
 	return &Keys{db: db, log: log, now: time.Now, known: map[[sha256.Size]byte]knownKey{}, rates: map[string]*rate.Limiter{},
-		used: map[string]time.Time{}}
+		strangers: make(chan struct{}, maxStrangers), used: map[string]time.Time{}}
 }
 
 // Stop returns when nothing is written any more.
@@ -81,6 +86,14 @@ func (k *Keys) Authenticate(ctx context.Context, bearer string) (Client, error) 
 		// One caller's hanging up must not fail the others.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 		defer cancel()
+		if !ok {
+			select {
+			case k.strangers <- struct{}{}:
+				defer func() { <-k.strangers }()
+			case <-ctx.Done():
+				return nil, ErrOverloaded
+			}
+		}
 		return k.read(ctx, hash)
 	})
 	select {

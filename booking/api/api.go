@@ -43,6 +43,9 @@ type Options struct {
 	// TrustedProxies are the networks of the proxies before this server: of a request that comes from one of them, the address
 	// in X-Forwarded-For is believed. With none, the address is the connection's.
 	TrustedProxies []netip.Prefix
+	// Reads is how many requests may read the database at once; it should leave a part of the readers' pool to others.
+	// Default 4.
+	Reads int
 	// PublicURL is how the outside reaches the API, for the examples of /docs; default http://127.0.0.1:8080.
 	PublicURL string
 	Log       *slog.Logger     // default: none
@@ -79,6 +82,7 @@ type server struct {
 	slots      *slotCache
 	lookups    *lookupLimits
 	proxies    []netip.Prefix
+	reads      *gate
 	log        *slog.Logger
 	now        func() time.Time
 	public     string // for the examples of the page of the documentation
@@ -90,7 +94,7 @@ type server struct {
 // or 405. It is safe for concurrent use and keeps nothing that must be closed.
 func New(opts Options) http.Handler {
 	s := &server{service: opts.Service, keys: opts.Keys, texts: opts.Texts, story: opts.Story, explain: opts.Explain, log: opts.Log, now: opts.Now,
-		public: opts.PublicURL, proxies: opts.TrustedProxies}
+		public: opts.PublicURL, proxies: opts.TrustedProxies, reads: newGate(opts.Reads)}
 	return s.handler()
 }
 
@@ -112,6 +116,14 @@ func (s *server) handler() http.Handler {
 	}
 	if s.explain == nil {
 		s.explain = func(string, string) string { return "" }
+	}
+	if s.reads == nil {
+		s.reads = newGate(0)
+	}
+	s.service = gatedService{s.service, s.reads}
+	s.story = gatedStory{s.story, s.reads}
+	if s.texts != nil {
+		s.texts = gatedTexts{s.texts, s.reads}
 	}
 	s.programmes = &programmeCache{list: s.service.Programmes}
 	s.slots = newSlotCache(s.service.Slots)

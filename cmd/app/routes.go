@@ -50,7 +50,8 @@ func (a *App) routes() (http.Handler, error) {
 	mux.Handle("POST /v1/providers/twilio/status/{token}", callback)
 	keys := booking.NewKeys(a.db, a.log)
 	a.onStop("API keys", func(context.Context) error { keys.Stop(); return nil })
-	mux.Handle("/", api.New(api.Options{Service: a.service, Keys: keys, Texts: texts{a}, Story: story{a.db}, TrustedProxies: a.cfg.TrustedProxies, Explain: explain, Log: a.log, PublicURL: a.public}))
+	mux.Handle("/", api.New(api.Options{Service: a.service, Keys: keys, Texts: texts{a}, Story: story{a.db}, TrustedProxies: a.cfg.TrustedProxies, Explain: explain, Log: a.log, PublicURL: a.public,
+		Reads: a.db.Readers() * 3 / 4}))
 	return mux, nil
 }
 

@@ -203,6 +203,9 @@ func (db *DB) Path() string { return db.path }
 // ReadOnly.
 func (db *DB) Pool() *sqlx.DB { return db.write }
 
+// Readers is how many transactions can read at once.
+func (db *DB) Readers() int { return db.read.Stats().MaxOpenConnections }
+
 // Ping asks the database for an answer.
 func (db *DB) Ping(ctx context.Context) error { return db.read.PingContext(ctx) }
 

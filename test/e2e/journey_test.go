@@ -70,14 +70,15 @@ func journey(t *testing.T, in *installation) {
 		}
 	}
 
+	changed(t, in, booked)
 	a = in.mustPost(http.StatusOK, "/v1/reservations/"+booked.ID+"/cancel", "third", map[string]any{})
-	if r := in.delivered(booked.ID, 4); r.Status != "cancelled" {
+	if r := in.delivered(booked.ID, 8); r.Status != "cancelled" {
 		t.Errorf("after the cancel it is %s", r.Status)
 	}
 	if again := in.mustPost(http.StatusOK, "/v1/reservations/"+booked.ID+"/cancel", "third", map[string]any{}); string(again.body) != string(a.body) {
 		t.Errorf("the same cancel again got another answer: %s", again.body)
 	}
-	for _, x := range in.texts(t)[2:] {
+	for _, x := range in.texts(t)[6:] {
 		if !x.cancels() || x.code() != booked.Code {
 			t.Errorf("the text says %q", x.Body)
 		}
@@ -92,11 +93,60 @@ func journey(t *testing.T, in *installation) {
 		t.Errorf("the sweeper had to rescue %s messages, and nobody had broken Kafka", fmt.Sprint(n))
 	}
 	t.Logf("ended %s after SIGTERM", service.stop())
-	for _, secret := range []string{"홍길순", "홍보람", "23456789", "87654321", booked.Code, strings.ReplaceAll(booked.Code, "-", ""), in.key,
+	for _, secret := range []string{"홍길순", "홍보람", "23456789", "34567890", "87654321", booked.Code, strings.ReplaceAll(booked.Code, "-", ""), in.key,
 		"ci-8f14e45f", "A-1029", "1967-03-21"} {
 		if strings.Contains(service.out.String()+service.err.String(), secret) {
 			t.Errorf("the service's output holds %q", secret)
 		}
+	}
+}
+
+// changed moves a reservation and corrects its number, each of which is told, the second at the new number, and then reads the
+// whole story, and what the resident can look up without a key.
+func changed(t *testing.T, in *installation, booked reservation) {
+	t.Helper()
+	path := "/v1/reservations/" + booked.ID
+	in.mustPost(http.StatusOK, path+"/reschedule", "moved", map[string]any{"slot_id": in.slots[1]})
+	in.delivered(booked.ID, 4)
+	in.mustPost(http.StatusOK, path+"/contact", "corrected", map[string]any{"phone": "010-3456-7890"})
+	in.delivered(booked.ID, 6)
+	to := map[string]int{}
+	for _, x := range in.texts(t)[2:] {
+		to[x.To]++
+		if !strings.Contains(x.Body, "예약변경") || x.code() != booked.Code {
+			t.Errorf("the text says %q", x.Body)
+		}
+	}
+	if to["+821023456789"] != 1 || to["+821034567890"] != 1 || to["+821087654321"] != 2 {
+		t.Errorf("the changes were told to %v", to)
+	}
+
+	var story struct {
+		Events []struct{ Type, Sentence string }
+	}
+	if err := in.get(t.Context(), path+"/timeline", &story); err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]int{}
+	for _, e := range story.Events {
+		seen[e.Type]++
+		if e.Sentence == "" {
+			t.Errorf("%s without a sentence", e.Type)
+		}
+	}
+	for what, n := range map[string]int{"booked": 1, "rescheduled": 1, "contact-corrected": 1, "text-queued": 6, "text-handed-over": 6, "text-delivered": 6} {
+		if seen[what] != n {
+			t.Errorf("the story has %d of %s, want %d: %v", seen[what], what, n, seen)
+		}
+	}
+	var found struct {
+		Status       string
+		Slot         struct{ ID string }
+		Confirmation struct{ State string }
+	}
+	in.mustPost(http.StatusOK, "/v1/lookup", "", map[string]any{"code": booked.Code, "birth_date": "1967-03-21"}).decode(t, &found)
+	if found.Status != "confirmed" || found.Slot.ID != in.slots[1] || found.Confirmation.State != "delivered" {
+		t.Errorf("looked up: %+v", found)
 	}
 }
 

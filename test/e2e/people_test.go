@@ -80,21 +80,25 @@ func (in *installation) do(req *http.Request) (answer, error) {
 }
 
 // read is GET /v1/reservations/{id}.
-func (in *installation) read(ctx context.Context, id string) (reservation, error) {
-	var r reservation
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, in.front.url+"/v1/reservations/"+id, nil)
+func (in *installation) read(ctx context.Context, id string) (r reservation, err error) {
+	return r, in.get(ctx, "/v1/reservations/"+id, &r)
+}
+
+// get reads what is at a path of the API into v.
+func (in *installation) get(ctx context.Context, path string, v any) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, in.front.url+path, nil)
 	if err != nil {
-		return r, err
+		return err
 	}
 	req.Header.Set("Authorization", "Bearer "+in.key)
 	a, err := in.do(req)
 	if err != nil {
-		return r, err
+		return err
 	}
 	if a.status != http.StatusOK {
-		return r, fmt.Errorf("status %d: %s", a.status, a.body)
+		return fmt.Errorf("status %d: %s", a.status, a.body)
 	}
-	return r, json.Unmarshal(a.body, &r)
+	return json.Unmarshal(a.body, v)
 }
 
 // person books one place, and cancels it when told so. What they know afterwards is the history that a test judges by.
