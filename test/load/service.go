@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -13,7 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"ansim/booking"
 	"ansim/cmd/app"
 	"ansim/notifier/sandbox"
 	"ansim/schema/sqldb"
@@ -89,6 +87,7 @@ func quiet() *slog.Logger {
 type service struct {
 	process *process
 	db      *sqldb.DB
+	config  app.Config
 	addr    string
 	key     string
 	slots   []string
@@ -101,23 +100,7 @@ func (st *stage) serve(ctx context.Context, kafka, phones string, roles []app.Ro
 		return nil, err
 	}
 	s := &service{db: db}
-	var b strings.Builder
-	now := time.Now()
-	fmt.Fprintf(&b, "id: load\nname: {ko: 예방접종, en: Vaccination}\ntag: {ko: 백신예약, en: Vaccine}\ntime_zone: Asia/Seoul\n"+
-		"opens_at: %s\ncloses_at: %s\nsites:\n  - {id: gangnam, name: {ko: 강남구보건소, en: Gangnam Health Center}}\nslots:\n",
-		now.Add(-time.Hour).Format(time.RFC3339), now.Add(24*time.Hour).Format(time.RFC3339))
-	for i := range slots {
-		s.slots = append(s.slots, fmt.Sprintf("slot-%d", i))
-		fmt.Fprintf(&b, "  - {id: slot-%d, site: gangnam, starts_at: %s, capacity: %d}\n", i, now.AddDate(0, 0, 7).Format(time.RFC3339), capacity)
-	}
-	programme, err := booking.ParseProgramme(strings.NewReader(b.String()))
-	if err != nil {
-		return nil, err
-	}
-	if _, err := booking.ApplyProgramme(ctx, db, programme, booking.ApplyOptions{By: "test"}); err != nil {
-		return nil, err
-	}
-	if s.key, err = booking.CreateKey(ctx, db, booking.KeySpec{Name: "load"}); err != nil {
+	if err := s.open(ctx, slots, capacity); err != nil {
 		return nil, err
 	}
 	dir, err := st.folder()
@@ -126,65 +109,21 @@ func (st *stage) serve(ctx context.Context, kafka, phones string, roles []app.Ro
 	}
 	var secret [32]byte
 	_, _ = rand.Read(secret[:])
-	s.process, err = st.child("serve", serveOrders{Profile: st.profile, Name: st.part, Config: app.Config{
+	s.config = app.Config{
 		DatabaseURL: url, Kafka: kafka, Data: filepath.Join(dir, "data"), Addr: "127.0.0.1:0", Secret: hex.EncodeToString(secret[:]),
 		Roles: roles, Twilio: app.Twilio{AccountSID: sandbox.DefaultAccountSID, AuthToken: sandbox.DefaultAuthToken,
-			From: sandbox.DefaultFrom, BaseURL: phones}}})
+			From: sandbox.DefaultFrom, BaseURL: phones}}
+	s.process, s.addr, err = st.listening("serve", serveOrders{Profile: st.profile, Name: st.part, Config: s.config})
+	return s, err
+}
+
+// listening starts a child that says where it listens, and returns that.
+func (st *stage) listening(what string, orders any) (*process, string, error) {
+	p, err := st.child(what, orders)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	var at address
-	if err := s.process.hear(&at); err != nil {
-		return nil, err
-	}
-	s.addr = strings.TrimPrefix(at.URL, "http://")
-	return s, nil
-}
-
-// nowhere is an address at which nothing listens.
-const nowhere = "127.0.0.1:9"
-
-// bookHotSlot measures bookings of one slot over HTTP, with nothing behind them: no relay, no broker, no texts.
-func bookHotSlot(ctx context.Context, st *stage, s settings, r *report) error {
-	svc, err := st.serve(ctx, nowhere, "http://"+nowhere, []app.Role{app.API}, 3, 1_000_000)
-	if err != nil {
-		return err
-	}
-	for i, connections := range []int{16, 64, 256} { // the first warms up
-		window := s.window
-		if i == 0 {
-			window = 2 * time.Second
-		}
-		m := st.startMeter()
-		c, err := st.crowd(crowdOrders{Addr: svc.addr, Key: svc.key, Slots: svc.slots[i : i+1], Connections: connections,
-			Window: window, First: i * 10_000_000})
-		if err != nil {
-			return err
-		}
-		if i == 0 {
-			continue
-		}
-		name := fmt.Sprintf("one slot, %d connections: ", connections)
-		r.add("booking", name+"bookings", float64(c.Booked)/c.Ended.Sub(c.Began).Seconds(), "/s", "21,000 to 31,000")
-		r.add("booking", name+"p50", c.P50, "ms", "")
-		r.add("booking", name+"p99", c.P99, "ms", "6 to 16")
-		r.Notes = append(r.Notes, m.note(fmt.Sprintf("booking, %d connections", connections)))
-	}
-	r.add("booking", "memory of serve at the end", resident(svc.process.cmd.Process.Pid), "MiB", "")
-	return nil
-}
-
-// crowd runs a crowd to its end. One that was answered with anything but bookings is an error.
-func (st *stage) crowd(o crowdOrders) (c crowdReport, err error) {
-	p, err := st.child("crowd", o)
-	if err != nil {
-		return c, err
-	}
-	if err := p.hear(&c); err != nil {
-		return c, err
-	}
-	if len(c.Others) > 0 || c.Booked == 0 {
-		return c, fmt.Errorf("the crowd was answered with more than bookings: %v", c.Others)
-	}
-	return c, nil
+	err = p.hear(&at)
+	return p, strings.TrimPrefix(at.URL, "http://"), err
 }

@@ -81,7 +81,8 @@ func (st *stage) kafka() (string, error) {
 
 // children are what this program does as a process of its own. Each reads its orders from stdin as one JSON value, and ends
 // when stdin does, so that none outlives the program that started it.
-var children = map[string]func() error{"serve": serve, "phones": phones, "crowd": crowd}
+var children = map[string]func() error{"serve": serve, "phones": phones, "crowd": crowd, "look": look,
+	"plain": plain, "bookings": bookings}
 
 // process is a child.
 type process struct {
