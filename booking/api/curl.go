@@ -16,6 +16,7 @@ import (
 func quickStart(doc *huma.OpenAPI) []docsStep {
 	var steps []docsStep
 	for _, s := range []struct{ id, title, about, after string }{
+		{"list-slots", "Find a free place", "Put in your programme. remaining is a hint: the booking decides.", ""},
 		{"book", "Book", "Put in a slot_id of your programme. The answer has the reservation's id, and the code that the person is told. Keep the Idempotency-Key (here: a new one at each call): repeated with the same, the request books nothing more and gets the same answer.",
 			` | tee booking.json
 ID=$(sed 's/^{"id":"\([^"]*\)".*/\1/' booking.json)
