@@ -44,6 +44,7 @@ const (
 	ReasonCancelled     = "cancelled"
 	ReasonMaybeSent     = "may-have-been-sent-then-cancelled"
 	ReasonSuperseded    = "superseded"
+	ReasonSentAgain     = "sent-again"
 	ReasonPast          = "appointment-past"
 	ReasonNoRecipient   = "no-recipient"
 	ReasonNoReservation = "no-reservation"

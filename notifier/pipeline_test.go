@@ -246,6 +246,31 @@ func TestALostTextIsLookedUpWhereItWent(t *testing.T) {
 	})
 }
 
+// Somebody asked for a text again, at the risk of a second copy, while it was being found out whether the first had been sent:
+// then there is no further attempt of the first, which would be a third.
+func TestNoFurtherAttemptOfWhatWasSentAgain(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+		r := newRig(t, db, quick)
+		r.faults(sandbox.Rule{Answer: sandbox.Answer500, Callbacks: sandbox.CallbacksNone, ListLag: sandbox.Duration(time.Hour), Count: 1})
+		r.start()
+		id := r.reservation(1)
+		r.deliver(r.event(id, event.Booked, 1))
+		r.untilState(notifier.StateUnknown, id)
+		r.deliver(r.again(id, 1))
+		r.until("the first is given up, and the second has arrived", func() bool {
+			list := r.texts(id)
+			return len(list) == 2 && list[0].State == notifier.StateSuppressed && list[1].State == notifier.StateDelivered
+		})
+		if list := r.texts(id); list[0].Reason != notifier.ReasonSentAgain || list[0].Attempts != 1 {
+			t.Errorf("the first: %+v", list[0])
+		}
+		if n := r.taken(); n != 2 {
+			t.Errorf("the network took %d texts", n)
+		}
+	})
+}
+
 func TestUnknownForGoodIsHeldAfterFourAttempts(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, db *sqldb.DB) {

@@ -180,11 +180,40 @@ func blocked(ctx context.Context, tx *sqldb.Tx, ms []*Message) (map[string]bool,
 	if err != nil {
 		return nil, fmt.Errorf("look for earlier texts: %w", err)
 	}
+	return setOf(ids), nil
+}
+
+// sentAgain says which of ms were sent again on request while it was not known whether they had been sent: a further attempt
+// of theirs would be one copy more than anybody asked for.
+func sentAgain(ctx context.Context, tx *sqldb.Tx, ms []*Message) (map[string]bool, error) {
+	rows := sqldb.NewRows("src", sqldb.Column{Name: "src_id", Type: sqldb.UUID}, sqldb.Column{Name: "src_reservation", Type: sqldb.UUID},
+		sqldb.Column{Name: "src_kind", Type: sqldb.Text}, sqldb.Column{Name: "src_version", Type: sqldb.Int},
+		sqldb.Column{Name: "src_recipient", Type: sqldb.Text}, sqldb.Column{Name: "src_resend", Type: sqldb.Int})
+	for _, m := range ms {
+		if m.unknowns() > 0 {
+			rows.Add(m.ID, m.ReservationID, string(m.Kind), m.Version, string(m.Recipient), m.Resend)
+		}
+	}
+	if rows.Len() == 0 {
+		return nil, nil
+	}
+	src, args := tx.Source(rows)
+	var ids []string
+	err := tx.Select(ctx, &ids, "WITH "+src+` SELECT DISTINCT CAST(src_id AS text) FROM src
+		JOIN message x ON x.reservation_id = src_reservation AND x.kind = src_kind AND x.version = src_version
+			AND x.recipient = src_recipient AND x.resend > src_resend`, args...)
+	if err != nil {
+		return nil, fmt.Errorf("look for what was sent again: %w", err)
+	}
+	return setOf(ids), nil
+}
+
+func setOf(ids []string) map[string]bool {
 	out := make(map[string]bool, len(ids))
 	for _, id := range ids {
 		out[id] = true
 	}
-	return out, nil
+	return out
 }
 
 // bucket is a budget that all processes share: rate tokens a second, and up to burst at once.

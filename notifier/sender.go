@@ -132,7 +132,7 @@ func (s *sender) beginTx(ctx context.Context, tx *sqldb.Tx, n int, turns *turns)
 	if err != nil || len(picked) == 0 {
 		return b, err
 	}
-	ms, waiting, appointments, err := s.read(ctx, tx, picked)
+	found, err := s.read(ctx, tx, picked)
 	if err != nil {
 		return b, err
 	}
@@ -145,11 +145,15 @@ func (s *sender) beginTx(ctx context.Context, tx *sqldb.Tx, n int, turns *turns)
 			break // still due, for the next round
 		}
 		b.picked++
-		if waiting[m.ID] {
+		if found.waiting[m.ID] {
 			m.plan(Send, now.Add(behind))
 			continue
 		}
-		if r, ok := s.beginOne(m, appointments, now); ok {
+		if found.again[m.ID] {
+			m.finish(StateSuppressed, ReasonSentAgain, now)
+			continue
+		}
+		if r, ok := s.beginOne(m, found.appointments, now); ok {
 			b.requests = append(b.requests, r)
 			tokens -= float64(r.segments)
 		}
@@ -160,7 +164,7 @@ func (s *sender) beginTx(ctx context.Context, tx *sqldb.Tx, n int, turns *turns)
 		}
 		b.wait = budget.wait(tokens)
 	}
-	return b, save(ctx, tx, ms)
+	return b, save(ctx, tx, found.messages)
 }
 
 // next locks up to n messages that are due, by the turns of their classes.
@@ -180,23 +184,30 @@ func (s *sender) next(ctx context.Context, tx *sqldb.Tx, n int, turns *turns) ([
 	return picked, nil
 }
 
-// read is what has to be known of picked messages: their attempts, which of them wait for earlier ones, and what they are
-// about, kept from changing.
-func (s *sender) read(ctx context.Context, tx *sqldb.Tx, picked []*Message) (map[string]*Message, map[string]bool, map[string]Appointment, error) {
-	ms, err := withAttempts(ctx, tx, picked)
-	if err != nil {
-		return nil, nil, nil, err
+// known is what has to be known of picked messages, which have their attempts.
+type known struct {
+	messages     map[string]*Message
+	waiting      map[string]bool        // for earlier ones
+	again        map[string]bool        // sent again on request meanwhile
+	appointments map[string]Appointment // what they are about, kept from changing
+}
+
+func (s *sender) read(ctx context.Context, tx *sqldb.Tx, picked []*Message) (k known, err error) {
+	if k.messages, err = withAttempts(ctx, tx, picked); err != nil {
+		return k, err
 	}
-	waiting, err := blocked(ctx, tx, picked)
-	if err != nil {
-		return nil, nil, nil, err
+	if k.waiting, err = blocked(ctx, tx, picked); err != nil {
+		return k, err
+	}
+	if k.again, err = sentAgain(ctx, tx, picked); err != nil {
+		return k, err
 	}
 	reservations := make([]string, 0, len(picked))
 	for _, m := range picked {
 		reservations = append(reservations, m.ReservationID)
 	}
-	appointments, err := s.directory(ctx, tx, reservations, true)
-	return ms, waiting, appointments, err
+	k.appointments, err = s.directory(ctx, tx, reservations, true)
+	return k, err
 }
 
 // committed says which of the requests have their attempts in the database, after a COMMIT whose outcome is unknown.
