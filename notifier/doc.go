@@ -13,7 +13,7 @@
 //	   │                   ├─▶ failed      (rejected for good)
 //	   │                   └─▶ unknown ─▶ accepted …     (a receipt, or the provider's list shows it)
 //	   └──further attempt─────────┘  └──▶ held           (a person decides)
-//	pending, undelivered, unknown ─▶ suppressed   (cancelled, superseded, appointment past), with the reason
+//	pending, undelivered, unknown ─▶ suppressed   (cancelled, superseded, sent again, appointment past), with the reason
 //
 // # Jobs
 //
