@@ -15,7 +15,7 @@ var sentences = map[string]Sentence{
 	ReasonCancelled: {"예약이 취소되어 이 문자는 보내지 않았습니다.", "The reservation was cancelled, so this text was not sent."},
 	ReasonMaybeSent: {"보냈는지 확인하는 중에 예약이 취소되었습니다. 이 문자가 도착했을 수도 있습니다.",
 		"The reservation was cancelled while it was being found out whether this text had been sent. It may have arrived."},
-	ReasonSuperseded:    {"예약이 변경되어 새 문자로 대신했습니다.", "The reservation was changed, and a newer text says so instead."},
+	ReasonSuperseded: {"예약이 변경되어 새 문자로 대신했습니다.", "The reservation was changed, and a newer text says so instead."},
 	ReasonSentAgain: {"보냈는지 확인하는 동안 요청에 따라 다시 보냈습니다. 이 문자도 도착했을 수 있습니다.",
 		"It was sent again on request while it was being found out whether this one had been. This one may have arrived, too."},
 	ReasonPast:          {"예약 시간이 지나 더 보내지 않습니다.", "The appointment has passed, so it is no longer sent."},
