@@ -37,6 +37,7 @@ type batch struct {
 	active     map[person]*row // confirmed reservations, as they are after the requests decided so far
 	targets    map[string]*row // of changes and resends, by reservation id, as they were before they were locked
 	past       history         // of targets whose answers are given again
+	expired    []flight        // keys that make room
 	asked      askedAgain      // of resends
 
 	inserted []*row
@@ -93,10 +94,11 @@ func (b *batch) run(ctx context.Context) error {
 	if b.now, err = b.tx.Now(ctx); err != nil {
 		return err
 	}
-	stored, err := loadKeys(ctx, b.tx, b.reqs, b.now)
+	stored, expired, err := loadKeys(ctx, b.tx, b.reqs, b.now)
 	if err != nil {
 		return err
 	}
+	b.expired = expired
 	if err := b.loadTargets(ctx, stored); err != nil {
 		return err
 	}
@@ -321,7 +323,7 @@ func (b *batch) write(ctx context.Context) error {
 			keys = append(keys, k)
 		}
 	}
-	if err := storeKeys(ctx, b.tx, keys, b.now); err != nil {
+	if err := storeKeys(ctx, b.tx, keys, b.expired, b.now); err != nil {
 		return err
 	}
 	if len(b.events) == 0 {

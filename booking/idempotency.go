@@ -106,8 +106,9 @@ func (k *keyRow) flight() flight { return flight{k.KeyID, k.Route, k.Key} }
 
 func (r *request) flight() flight { return flight{r.call.Client.KeyID, r.call.Route, r.call.Key} }
 
-// loadKeys reads what was answered before to the keys of reqs. Rows that have expired by now count as gone.
-func loadKeys(ctx context.Context, tx *sqldb.Tx, reqs []*request, now time.Time) (map[flight]*keyRow, error) {
+// loadKeys reads what was answered before to the keys of reqs. Rows that have expired by now count as gone: they are expired,
+// and make room for new ones (see storeKeys).
+func loadKeys(ctx context.Context, tx *sqldb.Tx, reqs []*request, now time.Time) (found map[flight]*keyRow, expired []flight, err error) {
 	asked := sqldb.NewRows("asked", sqldb.Column{Name: "api_key_id", Type: sqldb.UUID},
 		sqldb.Column{Name: "route", Type: sqldb.Text}, sqldb.Column{Name: "key", Type: sqldb.Text})
 	for _, r := range reqs {
@@ -115,25 +116,34 @@ func loadKeys(ctx context.Context, tx *sqldb.Tx, reqs []*request, now time.Time)
 	}
 	with, args := tx.Source(asked)
 	var rows []keyRow
-	err := tx.Select(ctx, &rows, "WITH "+with+` SELECT k.api_key_id, k.route, k.key, k.fingerprint, k.body, k.reservation_id,
+	err = tx.Select(ctx, &rows, "WITH "+with+` SELECT k.api_key_id, k.route, k.key, k.fingerprint, k.body, k.reservation_id,
 			k.expires_at
-		FROM asked a JOIN idempotency_key k ON k.api_key_id = a.api_key_id AND k.route = a.route AND k.key = a.key
-		WHERE k.expires_at > ?`, append(args, sqldb.At(now))...)
+		FROM asked a JOIN idempotency_key k ON k.api_key_id = a.api_key_id AND k.route = a.route AND k.key = a.key`, args...)
 	if err != nil {
-		return nil, fmt.Errorf("read idempotency keys: %w", err)
+		return nil, nil, fmt.Errorf("read idempotency keys: %w", err)
 	}
-	found := make(map[flight]*keyRow, len(rows))
+	found = make(map[flight]*keyRow, len(rows))
 	for i := range rows {
-		found[rows[i].flight()] = &rows[i]
+		if rows[i].Expires.After(now) {
+			found[rows[i].flight()] = &rows[i]
+		} else {
+			expired = append(expired, rows[i].flight())
+		}
 	}
-	return found, nil
+	return found, expired, nil
 }
 
 // storeKeys inserts the rows. errRaced when another process answered one of the keys meanwhile: the index has made this
 // one wait for that one's commit.
-func storeKeys(ctx context.Context, tx *sqldb.Tx, keys []*keyRow, now time.Time) error {
+//
+// The statement fails as a whole then, and with it the transaction, which is to be undone anyway. To ask the index first and
+// insert after (ON CONFLICT) would cost every row more than the insert itself.
+func storeKeys(ctx context.Context, tx *sqldb.Tx, keys []*keyRow, expired []flight, now time.Time) error {
 	if len(keys) == 0 {
 		return nil
+	}
+	if err := dropKeys(ctx, tx, expired, now); err != nil {
+		return err
 	}
 	rows := sqldb.NewRows("answered", sqldb.Column{Name: "api_key_id", Type: sqldb.UUID},
 		sqldb.Column{Name: "route", Type: sqldb.Text}, sqldb.Column{Name: "key", Type: sqldb.Text},
@@ -144,19 +154,33 @@ func storeKeys(ctx context.Context, tx *sqldb.Tx, keys []*keyRow, now time.Time)
 		rows.Add(k.KeyID, k.Route, k.Key, k.Fingerprint, k.status, k.Body, k.ReservationID, sqldb.At(now), k.Expires)
 	}
 	with, args := tx.Source(rows)
-	n, err := tx.Exec(ctx, "WITH "+with+` INSERT INTO idempotency_key
+	_, err := tx.Exec(ctx, "WITH "+with+` INSERT INTO idempotency_key
 			(api_key_id, route, key, fingerprint, status, body, reservation_id, created_at, expires_at)
 		SELECT api_key_id, route, key, fingerprint, status, body, reservation_id, created_at, expires_at
-		FROM answered WHERE true ORDER BY api_key_id, route, key
-		ON CONFLICT (api_key_id, route, key) DO UPDATE SET fingerprint = excluded.fingerprint, status = excluded.status,
-			body = excluded.body, reservation_id = excluded.reservation_id, created_at = excluded.created_at,
-			expires_at = excluded.expires_at
-		WHERE idempotency_key.expires_at <= excluded.created_at`, args...)
+		FROM answered ORDER BY api_key_id, route, key`, args...)
+	if sqldb.IsUnique(err) {
+		return errRaced
+	}
 	if err != nil {
 		return fmt.Errorf("store idempotency keys: %w", err)
 	}
-	if n != int64(len(keys)) {
-		return errRaced
+	return nil
+}
+
+// dropKeys removes rows that have expired.
+func dropKeys(ctx context.Context, tx *sqldb.Tx, expired []flight, now time.Time) error {
+	if len(expired) == 0 {
+		return nil
+	}
+	rows := sqldb.NewRows("gone", sqldb.Column{Name: "api_key_id", Type: sqldb.UUID},
+		sqldb.Column{Name: "route", Type: sqldb.Text}, sqldb.Column{Name: "key", Type: sqldb.Text})
+	for _, f := range expired {
+		rows.Add(f.keyID, f.route, f.key)
+	}
+	with, args := tx.Source(rows)
+	if _, err := tx.Exec(ctx, "WITH "+with+` DELETE FROM idempotency_key WHERE expires_at <= ?
+		AND (api_key_id, route, key) IN (SELECT api_key_id, route, key FROM gone)`, append(args, sqldb.At(now))...); err != nil {
+		return fmt.Errorf("remove expired idempotency keys: %w", err)
 	}
 	return nil
 }

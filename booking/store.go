@@ -169,7 +169,8 @@ func activeIDs(ctx context.Context, tx *sqldb.Tx, people map[person]bool) (ids [
 }
 
 // insertRows inserts reservations. errRaced when the unique indexes did not take each: the person was booked by another
-// process meanwhile, or, once in an age, the code exists. Both are settled by deciding again, with new codes.
+// process meanwhile, or, once in an age, the code exists. Both are settled by deciding again, with new codes. As with keys,
+// the statement fails as a whole then; see storeKeys.
 func insertRows(ctx context.Context, tx *sqldb.Tx, rows []*row) error {
 	if len(rows) == 0 {
 		return nil
@@ -187,13 +188,13 @@ func insertRows(ctx context.Context, tx *sqldb.Tx, rows []*row) error {
 	const columns = `id, code, programme_id, slot_id, api_key_id, version, status, identity_hash, name, birth_date, phone,
 		language, booker_name, booker_phone, reference, created_at, updated_at`
 	with, args := tx.Source(src)
-	var taken []string
-	if err := tx.Select(ctx, &taken, "WITH "+with+" INSERT INTO reservation ("+columns+") SELECT "+columns+
-		" FROM fresh WHERE true ORDER BY identity_hash, programme_id ON CONFLICT DO NOTHING RETURNING id", args...); err != nil {
-		return fmt.Errorf("insert reservations: %w", err)
-	}
-	if len(taken) != len(rows) {
+	_, err := tx.Exec(ctx, "WITH "+with+" INSERT INTO reservation ("+columns+") SELECT "+columns+
+		" FROM fresh ORDER BY identity_hash, programme_id", args...)
+	if sqldb.IsUnique(err) {
 		return errRaced
+	}
+	if err != nil {
+		return fmt.Errorf("insert reservations: %w", err)
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -32,6 +33,10 @@ import (
 
 // shutdown is how long a stop may take in all.
 const shutdown = 15 * time.Second
+
+// collectLater is the garbage collector's GOGC unless the environment sets one. What lives is some 20 MiB, and what a rush of
+// requests leaves behind is collected four times as seldom for some 60 MiB more: a tenth of the process's time.
+const collectLater = 400
 
 // App is a running process. Its parts start in New and end in Stop.
 type App struct {
@@ -65,6 +70,9 @@ type cleanup struct {
 func New(ctx context.Context, cfg Config, log *slog.Logger) (_ *App, err error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
+	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(collectLater)
 	}
 	a := &App{cfg: cfg, log: log, registry: prometheus.NewRegistry()}
 	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))

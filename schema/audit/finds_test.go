@@ -109,6 +109,15 @@ var plantings = map[string]planted{
 		w.exec(`UPDATE reservation SET api_key_id = ? WHERE id = ?`, event(60), reservation(1))
 	}, "I3", "reservation of a slot, programme or client that is not there", reservation(1)},
 
+	"an attempt of nothing": {func(w world) {
+		w.unbound()
+		w.exec(`UPDATE attempt SET message_id = ? WHERE token = ?`, event(60), tokenOf(1))
+	}, "I4", "attempt without a message", tokenOf(1)},
+	"a receipt of nothing": {func(w world) {
+		w.unbound()
+		w.exec(`INSERT INTO receipt (attempt_token, provider_sid, status, source, received_at) VALUES ('none', 'SM', 'sent', 'callback', ?)`, ago(time.Minute))
+	}, "I4", "receipt without an attempt", "none"},
+
 	"a text for nobody": {func(w world) { w.message(50, 50, "confirmation", 1, 0, "pending") },
 		"I4", "message without a reservation", message(50)},
 	"a text of the future": {func(w world) { w.message(50, 2, "change", 2, 0, "pending") },

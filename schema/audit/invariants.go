@@ -118,6 +118,11 @@ func i4(d dialect) invariant {
 		wrong: []question{
 			{"message without a reservation", `SELECT CAST(m.id AS text) AS id FROM message m
 				WHERE NOT EXISTS (SELECT 1 FROM reservation r WHERE r.id = m.reservation_id)`, nil},
+			// Nothing else looks: attempts and receipts have no foreign keys on PostgreSQL.
+			{"attempt without a message", `SELECT a.token AS id FROM attempt a
+				WHERE NOT EXISTS (SELECT 1 FROM message m WHERE m.id = a.message_id)`, nil},
+			{"receipt without an attempt", `SELECT x.attempt_token AS id FROM receipt x
+				WHERE NOT EXISTS (SELECT 1 FROM attempt a WHERE a.token = x.attempt_token)`, nil},
 			{"message of a version that never was", `SELECT CAST(m.id AS text) AS id FROM message m
 				JOIN reservation r ON r.id = m.reservation_id WHERE m.version > r.version`, nil},
 			{"event of a version that never was", `SELECT CAST(o.event_id AS text) AS id FROM outbox o
