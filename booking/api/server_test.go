@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -46,6 +47,7 @@ type rig struct {
 	log   *lockedBuffer
 	texts *cannedTexts
 	looks *cannedLooks
+	skew  atomic.Int64 // nanoseconds by which the API's clock is wrong; the database's is not
 }
 
 // clock stands until it is set.
@@ -159,7 +161,8 @@ func newRig(t *testing.T) *rig {
 	log := slog.New(slog.NewJSONHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	service := booking.NewService(r.db, ids, booking.Options{Log: log, Look: r.looks.look})
 	t.Cleanup(service.Stop)
-	server := httptest.NewServer(New(Options{Service: service, Keys: booking.NewKeys(r.db, nil), Texts: r.texts, Log: log, Now: r.now.now, Explain: explain}))
+	server := httptest.NewServer(New(Options{Service: service, Keys: booking.NewKeys(r.db, nil), Texts: r.texts, Log: log, Explain: explain,
+		Now: func() time.Time { return r.now.now().Add(time.Duration(r.skew.Load())) }}))
 	t.Cleanup(server.Close)
 	r.url = server.URL
 	return r
