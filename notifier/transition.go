@@ -2,6 +2,7 @@ package notifier
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"ansim/schema/sqldb"
@@ -203,6 +204,9 @@ func (m *Message) settle(now time.Time, p Policy) {
 	}
 	state := State(best.State) // the words are the same from accepted on
 	if m.State == state {
+		if state == StateDelivered && m.news() && m.count(AttemptState.undecided) == 0 {
+			m.plan("", now) // what it still was to be asked for has come by itself
+		}
 		return
 	}
 	asked := m.onItsWay() && m.Reason != ReasonUnconfirmed
@@ -218,6 +222,11 @@ func (m *Message) settle(now time.Time, p Policy) {
 		m.Polls = 0
 		m.plan(Poll, now.Add(p.jitter(p.Polls[0])))
 	}
+}
+
+// news says that something became known of one of m's attempts since it was read.
+func (m *Message) news() bool {
+	return slices.ContainsFunc(m.log, func(a *Attempt) bool { return a.changed })
 }
 
 // onItsWay says that m waits for the receipt of a text that the provider has taken.

@@ -153,3 +153,36 @@ func TestALookFromBeforeTheClockWasSetBackIsStale(t *testing.T) {
 		}
 	}
 }
+
+// TestNothingIsAskedOnceAllIsKnown: a delivered text is asked about once more for its other attempt. When what became of that one
+// comes by itself, say because its process was only paused, nothing stays due.
+func TestNothingIsAskedOnceAllIsKnown(t *testing.T) {
+	t.Parallel()
+	p := Policy{}.withDefaults()
+	for name, news := range map[string]func(*Message, time.Time){
+		"it was not sent":     func(m *Message, now time.Time) { m.outcome(m.log[0], Outcome{Class: NotSent}, now, p) },
+		"it was rejected":     func(m *Message, now time.Time) { m.outcome(m.log[0], Outcome{Class: Rejected}, now, p) },
+		"it was taken":        func(m *Message, now time.Time) { m.outcome(m.log[0], Outcome{Class: Accepted, SID: "SM1"}, now, p) },
+		"it was undelivered":  func(m *Message, now time.Time) { m.evidence(m.log[0], AttemptUndelivered, Receipt{SID: "SM1"}, now, p) },
+		"it has arrived, too": func(m *Message, now time.Time) { m.evidence(m.log[0], AttemptDelivered, Receipt{SID: "SM1"}, now, p) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := ofTwo(t, p)
+			now := m.newest().StartedAt.Time
+			m.outcome(m.attempt("t2"), Outcome{Class: Accepted, SID: "SM2"}, now, p)
+			m.evidence(m.attempt("t2"), AttemptDelivered, Receipt{SID: "SM2"}, now, p)
+			if m.State != StateDelivered || m.next == nil || m.next.job != Poll {
+				t.Fatalf("delivered, the other unknown: %s and %v", m.State, m.next)
+			}
+			m.next = nil
+			for _, a := range m.log {
+				a.changed = false
+			}
+			news(m, now.Add(time.Minute))
+			if m.State != StateDelivered || m.next == nil || m.next.job != "" {
+				t.Errorf("got %s and %v, want nothing to be due", m.State, m.next)
+			}
+		})
+	}
+}
