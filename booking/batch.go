@@ -179,7 +179,7 @@ func (b *batch) lock(ctx context.Context) error {
 		case req.resend == nil:
 			people[b.targets[req.targetID].person()] = true
 			programmeIDs[b.targets[req.targetID].ProgrammeID] = true
-		case b.targets[req.targetID].KeyID == req.call.Client.KeyID: // another client's is not for this one to lock
+		case req.call.Client.owns(b.targets[req.targetID]): // another client's is not for this one to lock
 			again[req.targetID] = true
 			programmeIDs[b.targets[req.targetID].ProgrammeID] = true
 		}

@@ -39,7 +39,7 @@ func (b *batch) replace(r *row) {
 // was read before it was locked: what counts is what was found under the lock.
 func (b *batch) changeable(req *request) (*row, *Refusal) {
 	target := b.targets[req.targetID]
-	if target == nil || target.KeyID != req.call.Client.KeyID {
+	if target == nil || !req.call.Client.owns(target) {
 		return nil, &Refusal{Kind: ErrNotFound, ServerTime: b.now}
 	}
 	p := b.programmes[target.ProgrammeID]

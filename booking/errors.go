@@ -28,6 +28,7 @@ var (
 	ErrKeyReused       = errors.New("the idempotency key was used for another request")
 	ErrKeyInProgress   = errors.New("a request with this idempotency key is under way")
 	ErrKeyRate         = errors.New("the API key has used up its rate")
+	ErrTooManyLookups  = errors.New("too many lookups have failed")
 	ErrOverloaded      = errors.New("too many requests are waiting")
 )
 

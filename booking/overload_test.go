@@ -55,7 +55,7 @@ func TestFullQueue(t *testing.T) {
 		if found, err := svc.Search(t.Context(), w.client, there.Code, ""); err != nil || len(found) != 1 {
 			t.Errorf("search: %v", err)
 		}
-		if got, err := svc.Lookup(t.Context(), there.Code, there.BirthDate); err != nil || got.ID != there.ID || got.Site.Ko != "강남구보건소" {
+		if got, err := svc.Lookup(t.Context(), booking.Proof{Code: there.Code, BirthDates: []string{there.BirthDate}}); err != nil || got.ID != there.ID || got.Site.Ko != "강남구보건소" {
 			t.Errorf("lookup: %+v, %v", got, err)
 		}
 		if page, err := svc.Slots(t.Context(), booking.SlotQuery{Programme: "covid", Limit: 100}); err != nil || len(page.Slots) != 7 {

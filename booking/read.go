@@ -97,7 +97,7 @@ func (z zones) location(name string) *time.Location {
 // when it is another client's.
 func (s *Service) Get(ctx context.Context, client Client, id string) (Reservation, error) {
 	id, ok := parseID(id)
-	if !ok {
+	if !ok || client.only != "" && client.only != id {
 		return Reservation{}, ErrNotFound
 	}
 	var r row
@@ -112,42 +112,6 @@ func (s *Service) Get(ctx context.Context, client Client, id string) (Reservatio
 		return Reservation{}, fmt.Errorf("read a reservation: %w", err)
 	}
 	return r.reservation(zones{}), nil
-}
-
-// Appointed is a reservation with what its place and programme are called.
-type Appointed struct {
-	Reservation
-	Site      Text
-	Programme Text
-}
-
-// Lookup returns the reservation with that code, in any form that ParseCode takes, of a resident born on that date, whichever
-// client's it is: for the person themselves. ErrNotFound when there is none, for one reason or the other: both take the same
-// single search. A code that cannot be one is a *ValidationProblem.
-func (s *Service) Lookup(ctx context.Context, code, birthDate string) (Appointed, error) {
-	parsed, err := ParseCode(code)
-	if err != nil {
-		return Appointed{}, err
-	}
-	var r struct {
-		row
-		SiteKo      string `db:"site_ko"`
-		SiteEn      string `db:"site_en"`
-		ProgrammeKo string `db:"programme_ko"`
-		ProgrammeEn string `db:"programme_en"`
-	}
-	err = s.db.Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
-		return tx.Get(ctx, &r, "SELECT "+reservationColumns+resendColumns+`, si.name_ko AS site_ko, si.name_en AS site_en,
-				p.name_ko AS programme_ko, p.name_en AS programme_en`+reservationTables+`JOIN site si ON si.id = s.site_id
-			WHERE r.code = ? AND r.birth_date = ?`, parsed, birthDate)
-	})
-	if errors.Is(err, sql.ErrNoRows) {
-		return Appointed{}, ErrNotFound
-	}
-	if err != nil {
-		return Appointed{}, fmt.Errorf("look up a reservation: %w", err)
-	}
-	return Appointed{Reservation: r.reservation(zones{}), Site: Text{r.SiteKo, r.SiteEn}, Programme: Text{r.ProgrammeKo, r.ProgrammeEn}}, nil
 }
 
 // FindByCode returns the id of the reservation with that code, in any form that ParseCode takes, whichever client's it is: for
@@ -173,7 +137,7 @@ func FindByCode(ctx context.Context, db *sqldb.DB, code string) (id string, err 
 const searchLimit = 100
 
 // Search returns the client's reservations that have the code (in any form that ParseCode takes) and the reference, newest
-// first, at most 100; "" asks for none of the two in particular, and both empty finds nothing. A code that cannot be one
+// first, at most 100; "" asks for none of the two in particular, and both empty finds nothing, as does a resident. A code that cannot be one
 // is a *ValidationProblem.
 func (s *Service) Search(ctx context.Context, client Client, code, reference string) ([]Reservation, error) {
 	where, args := "r.api_key_id = ?", []any{client.KeyID}
@@ -187,7 +151,7 @@ func (s *Service) Search(ctx context.Context, client Client, code, reference str
 	if reference != "" {
 		where, args = where+" AND r.reference = ?", append(args, reference)
 	}
-	if len(args) == 1 {
+	if len(args) == 1 || client.only != "" {
 		return nil, nil
 	}
 	var rows []row

@@ -49,11 +49,29 @@ type Reservation struct {
 // Search read them; elsewhere they are 0.
 type Resends struct{ Resident, Booker int }
 
-// Client is the holder of an API key.
+// Client is the holder of an API key, or a resident; see Appointed.
 type Client struct {
 	KeyID  string
 	Name   string
 	Scopes []string
+
+	only string // the one reservation that a resident may change, "" for a key's holder
+}
+
+// holder is the resident of a reservation as a client of their own.
+func holder(keyID, reservationID string) Client {
+	return Client{KeyID: keyID, Name: byResident, Scopes: []string{ScopeBook, ScopeResend}, only: reservationID}
+}
+
+// owns says whether the client may see and change r.
+func (c Client) owns(r *row) bool { return c.KeyID == r.KeyID && (c.only == "" || c.only == r.ID) }
+
+// asks is how a request by the client for texts is put down; see ResendOrder.
+func (c Client) asks() string {
+	if c.only != "" {
+		return byResident
+	}
+	return "api-key:" + c.KeyID
 }
 
 // Call is who asks, and how a repeat of the same request is recognised.

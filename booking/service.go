@@ -22,6 +22,9 @@ type Options struct {
 	// unless it is asked for on the risk of a second copy.
 	Look TextLook
 
+	// Now is the clock by which failed lookups are forgotten; default time.Now. All else goes by the database's.
+	Now func() time.Time
+
 	began func() // tests: a batch has been taken up
 }
 
@@ -35,11 +38,12 @@ const (
 
 // Service books, changes and cancels reservations, and asks for texts again. All its writes go through one writer.
 type Service struct {
-	db     *sqldb.DB
-	ids    *Identities
-	opts   Options
-	writer *sqldb.Batcher[*request, answer]
-	free   freeSlots // used by the writer alone
+	db      *sqldb.DB
+	ids     *Identities
+	opts    Options
+	writer  *sqldb.Batcher[*request, answer]
+	free    freeSlots // used by the writer alone
+	lookups *lookupLimits
 
 	mu     sync.Mutex
 	flying map[flight]chan struct{} // closed when the request with that key is answered
@@ -89,10 +93,13 @@ func NewService(db *sqldb.DB, ids *Identities, opts Options) *Service {
 	if opts.Committed == nil {
 		opts.Committed = func() {}
 	}
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
 	if opts.began == nil {
 		opts.began = func() {}
 	}
-	s := &Service{db: db, ids: ids, opts: opts, free: freeSlots{}, flying: map[flight]chan struct{}{}}
+	s := &Service{db: db, ids: ids, opts: opts, free: freeSlots{}, lookups: newLookupLimits(opts.Now), flying: map[flight]chan struct{}{}}
 	s.writer = sqldb.NewBatcher(opts.MaxBatch, opts.Queue, s.run)
 	return s
 }
@@ -136,7 +143,7 @@ func (s *Service) Correct(ctx context.Context, call Call, reservationID string, 
 // cool-down is always kept. Errors are as those of Book; ErrCoolDown, ErrTextPending, ErrOutcomeUnknown and ErrNoBooker are
 // refusals that are not remembered, so the same key may pass later.
 func (s *Service) Resend(ctx context.Context, call Call, order ResendOrder) (Reply, error) {
-	order.By, order.NoCoolDown = "api-key:"+call.Client.KeyID, false
+	order.By, order.NoCoolDown = call.Client.asks(), false
 	if err := order.normalize(); err != nil {
 		return Reply{}, err
 	}

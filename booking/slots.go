@@ -15,6 +15,7 @@ type SlotQuery struct {
 	Site      string
 	From, To  time.Time // starts_at is not before From and before To; without From not before now
 	After     SlotMark  // where the page before ended
+	Free      bool      // only slots with places left
 	Limit     int       // 1 to MaxSlots
 }
 
@@ -91,8 +92,44 @@ func (q SlotQuery) where(now time.Time) (string, []any) {
 	if !q.To.IsZero() {
 		add("s.starts_at < ?", sqldb.At(q.To))
 	}
+	if q.Free {
+		add("s.taken < s.capacity")
+	}
 	if q.After.ID != "" {
 		add("(s.starts_at, s.id) > (?, ?)", sqldb.At(q.After.StartsAt), q.After.ID)
 	}
 	return strings.Join(parts, " AND "), args
 }
+
+// FreeSites lists the sites of a programme that have a free place at a time to come, by their Korean names,
+// at most limit; part is what their names must have within, in either language and with any spaces, "" for all.
+func (s *Service) FreeSites(ctx context.Context, programme, part string, limit int) ([]Site, error) {
+	var rows []struct {
+		ID string `db:"id"`
+		Ko string `db:"name_ko"`
+		En string `db:"name_en"`
+	}
+	pattern := "%" + likeEscaper.Replace(strings.ToLower(strings.Join(strings.Fields(part), ""))) + "%"
+	err := s.db.Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+		rows = nil
+		now, err := tx.Now(ctx)
+		if err != nil {
+			return err
+		}
+		return tx.Select(ctx, &rows, `SELECT t.id, t.name_ko, t.name_en FROM site t WHERE t.programme_id = ?
+				AND (LOWER(REPLACE(t.name_ko, ' ', '')) LIKE ? ESCAPE '!' OR LOWER(REPLACE(t.name_en, ' ', '')) LIKE ? ESCAPE '!')
+				AND EXISTS (SELECT 1 FROM slot s WHERE s.site_id = t.id AND s.starts_at > ? AND s.taken < s.capacity)
+			ORDER BY t.name_ko, t.id LIMIT ?`, programme, pattern, pattern, sqldb.At(now), limit)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list sites: %w", err)
+	}
+	sites := make([]Site, len(rows))
+	for i, r := range rows {
+		sites[i] = Site{ID: r.ID, Name: Text{r.Ko, r.En}}
+	}
+	return sites, nil
+}
+
+// likeEscaper makes a pattern's own signs plain ones, for LIKE … ESCAPE '!'.
+var likeEscaper = strings.NewReplacer("!", "!!", "%", "!%", "_", "!_")

@@ -61,7 +61,7 @@ type service interface {
 	Resend(context.Context, booking.Call, booking.ResendOrder) (booking.Reply, error)
 	Get(ctx context.Context, client booking.Client, id string) (booking.Reservation, error)
 	Search(ctx context.Context, client booking.Client, code, reference string) ([]booking.Reservation, error)
-	Lookup(ctx context.Context, code, birthDate string) (booking.Appointed, error)
+	Lookup(ctx context.Context, p booking.Proof) (booking.Appointed, error)
 	Programmes(ctx context.Context) (booking.Catalogue, error)
 	Slots(ctx context.Context, q booking.SlotQuery) (booking.SlotPage, error)
 }
@@ -80,7 +80,6 @@ type server struct {
 	explain    func(reason, language string) string
 	programmes *programmeCache
 	slots      *slotCache
-	lookups    *lookupLimits
 	proxies    []netip.Prefix
 	reads      *gate
 	log        *slog.Logger
@@ -127,7 +126,6 @@ func (s *server) handler() http.Handler {
 	}
 	s.programmes = &programmeCache{list: s.service.Programmes}
 	s.slots = newSlotCache(s.service.Slots)
-	s.lookups = newLookupLimits(s.now)
 	s.mux = http.NewServeMux()
 	api := humago.New(s.mux, huma.Config{OpenAPI: description()})
 	for _, rt := range s.routes() {

@@ -46,7 +46,7 @@ func (nothing) Search(context.Context, booking.Client, string, string) ([]bookin
 	return nil, nil
 }
 
-func (nothing) Lookup(context.Context, string, string) (booking.Appointed, error) {
+func (nothing) Lookup(context.Context, booking.Proof) (booking.Appointed, error) {
 	return booking.Appointed{Reservation: sample(booking.BookRequest{})}, nil
 }
 

@@ -88,8 +88,8 @@ func (s gatedService) Search(ctx context.Context, client booking.Client, code, r
 }
 
 // Lookup implements service.
-func (s gatedService) Lookup(ctx context.Context, code, birthDate string) (booking.Appointed, error) {
-	return through(ctx, s.gate, func() (booking.Appointed, error) { return s.service.Lookup(ctx, code, birthDate) })
+func (s gatedService) Lookup(ctx context.Context, p booking.Proof) (booking.Appointed, error) {
+	return through(ctx, s.gate, func() (booking.Appointed, error) { return s.service.Lookup(ctx, p) })
 }
 
 // Programmes implements service.

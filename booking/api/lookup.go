@@ -1,109 +1,13 @@
 package api
 
 import (
-	"crypto/sha256"
 	"errors"
 	"net/http"
 	"net/netip"
 	"strings"
-	"sync"
-	"time"
-
-	"golang.org/x/time/rate"
 
 	"ansim/booking"
 )
-
-// The limits of the public lookup. Only failures count, and each process counts its own.
-const (
-	// codeFailures is how often an hour a lookup of one code may fail. Who was given a code needs one or two; who guesses the
-	// birth date to a code that they saw would need thousands.
-	codeFailures = 10
-	// addressFailures is the same for one address (of IPv6 its /64, which one household has). Thousands of people share a mobile
-	// carrier's address, and some of each thousand mistype.
-	addressFailures = 3000
-	// maxLimits bounds what is remembered of each kind. Beyond it failures of what is not remembered yet are told to wait.
-	maxLimits = 100_000
-)
-
-var errTooManyLookups = errors.New("too many lookups have failed")
-
-// lookupLimits counts failed lookups. A code whose failures are used up is not looked up at all, lest guessing go on; an address
-// whose failures are used up still finds what is right, since its neighbours did not use them up.
-type lookupLimits struct {
-	codes, addresses failures
-}
-
-func newLookupLimits(now func() time.Time) *lookupLimits {
-	of := func(n int) failures {
-		return failures{now: now, every: time.Hour / time.Duration(n), burst: n, of: map[[16]byte]*rate.Limiter{}}
-	}
-	return &lookupLimits{codes: of(codeFailures), addresses: of(addressFailures)}
-}
-
-// failures are those of one kind, by a hash of what failed, so that no code and no address stays in memory.
-type failures struct {
-	now   func() time.Time
-	every time.Duration // one more failure is allowed after this
-	burst int
-	mu    sync.Mutex
-	of    map[[16]byte]*rate.Limiter
-}
-
-// wait is how long who must wait before it may fail again, 0 when it may now.
-func (f *failures) wait(who string) time.Duration {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	l := f.of[keyOf(who)]
-	if l == nil {
-		return 0
-	}
-	return f.untilOne(l)
-}
-
-func (f *failures) untilOne(l *rate.Limiter) time.Duration {
-	missing := 1 - l.TokensAt(f.now())
-	if missing <= 0 {
-		return 0
-	}
-	return max(time.Duration(missing*float64(f.every)), time.Second)
-}
-
-// count counts a failure, and says how long who must wait if it has none left.
-func (f *failures) count(who string) time.Duration {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	k, now := keyOf(who), f.now()
-	l := f.of[k]
-	if l == nil {
-		if len(f.of) >= maxLimits {
-			f.forget(now)
-		}
-		if len(f.of) >= maxLimits {
-			return f.every
-		}
-		l = rate.NewLimiter(rate.Every(f.every), f.burst)
-		f.of[k] = l
-	}
-	if l.AllowN(now, 1) {
-		return 0
-	}
-	return f.untilOne(l)
-}
-
-// forget drops those that have all their failures back: they are as if they had never failed.
-func (f *failures) forget(now time.Time) {
-	for k, l := range f.of {
-		if l.TokensAt(now) >= float64(f.burst) {
-			delete(f.of, k)
-		}
-	}
-}
-
-func keyOf(who string) [16]byte {
-	sum := sha256.Sum256([]byte(who))
-	return [16]byte(sum[:16])
-}
 
 // lookupJSON is a reservation as the person themselves sees it.
 type lookupJSON struct {
@@ -132,15 +36,8 @@ func (c *call) lookup() error {
 	if err != nil {
 		return err
 	}
-	if wait := c.lookups.codes.wait(code); wait > 0 {
-		return tooManyLookups(wait)
-	}
-	found, err := c.service.Lookup(c.r.Context(), code, birthDate)
+	found, err := c.service.Lookup(c.r.Context(), booking.Proof{Code: code, BirthDates: []string{birthDate}, From: Network(c.r, c.proxies)})
 	if errors.Is(err, booking.ErrNotFound) {
-		byCode, byAddress := c.lookups.codes.count(code), c.lookups.addresses.count(c.address())
-		if wait := max(byCode, byAddress); wait > 0 {
-			return tooManyLookups(wait)
-		}
 		return errNotLookedUp
 	}
 	if err != nil {
@@ -158,20 +55,17 @@ func (c *call) lookup() error {
 
 var errNotLookedUp = errors.New("no reservation has this code and birth date")
 
-func tooManyLookups(wait time.Duration) error {
-	return &booking.Refusal{Kind: errTooManyLookups, RetryAfter: wait}
-}
-
-// address is the client's network: of IPv4 its address, of IPv6 its /64. Behind a trusted proxy it is the last address in
-// X-Forwarded-For that no trusted proxy has; what stands before it, anybody may have written.
-func (c *call) address() string {
-	at, err := netip.ParseAddrPort(c.r.RemoteAddr)
+// Network is where a request comes from: of IPv4 the address, of IPv6 its /64, which one household has, and "" when it cannot
+// be told. Behind a trusted proxy it is the last address in X-Forwarded-For that no trusted proxy has; what stands before it,
+// anybody may have written.
+func Network(r *http.Request, proxies []netip.Prefix) string {
+	at, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
 		return ""
 	}
 	addr := at.Addr().Unmap()
-	forwarded := strings.Split(strings.Join(c.r.Header.Values("X-Forwarded-For"), ","), ",")
-	for i := len(forwarded) - 1; i >= 0 && trusted(c.proxies, addr); i-- {
+	forwarded := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+	for i := len(forwarded) - 1; i >= 0 && trusted(proxies, addr); i-- {
 		next, err := netip.ParseAddr(strings.TrimSpace(forwarded[i]))
 		if err != nil {
 			break

@@ -101,7 +101,7 @@ var outcomes = []outcome{
 	{err: booking.ErrKeyRate, slug: "rate-limited", status: http.StatusTooManyRequests, retry: "1",
 		title:  sentence{"This API key asks too often", "이 API 키의 요청이 너무 많습니다"},
 		detail: sentence{"The key has a limit of requests a second, and it is used up. Nothing was done; repeat the request after Retry-After seconds.", "이 키의 초당 요청 한도를 넘었습니다. 아무것도 처리되지 않았습니다. Retry-After초 뒤에 다시 보내십시오."}},
-	{err: errTooManyLookups, slug: "rate-limited", status: http.StatusTooManyRequests, retry: "60",
+	{err: booking.ErrTooManyLookups, slug: "rate-limited", status: http.StatusTooManyRequests, retry: "60",
 		title:  sentence{"Too many lookups have failed", "조회 실패가 너무 많습니다"},
 		detail: sentence{"Lookups with this code or from this address have failed too often. Your reservation is as it was; try again after Retry-After seconds, with the code of the text.", "이 예약번호 또는 이 주소에서 조회가 너무 많이 실패했습니다. 예약에는 변함이 없습니다. Retry-After초 뒤에 문자에 있는 예약번호로 다시 시도해 주십시오."}},
 	{err: booking.ErrTextPending, slug: "rate-limited", status: http.StatusTooManyRequests, retry: "60",

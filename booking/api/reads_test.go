@@ -193,7 +193,7 @@ func TestLookup(t *testing.T) {
 	if wrong.raw != none.raw || wrong.status != none.status {
 		t.Errorf("a wrong date and a code that does not exist are told apart:\n%s\n%s", wrong.raw, none.raw)
 	}
-	for range codeFailures - 1 {
+	for range 9 {
 		r.problem(look(code, "1967-03-22"), 404, "not-found")
 	}
 	limited := look(code, "1967-03-22")
@@ -203,7 +203,7 @@ func TestLookup(t *testing.T) {
 	}
 	r.problem(look(code, "1967-03-21"), 429, "rate-limited") // guessing ends, also when it has come to the right one
 	r.now.set(r.now.now().Add(6 * time.Minute))
-	for range 3 * codeFailures { // what succeeds is not counted
+	for range 30 { // what succeeds is not counted
 		if again := look(code, "1967-03-21"); again.status != 200 {
 			t.Errorf("after the time: %d %s", again.status, again.raw)
 		}
@@ -215,35 +215,7 @@ func TestLookup(t *testing.T) {
 	}
 }
 
-// An address that fails too often is told to wait, while its neighbours still find what is theirs.
-func TestLookupOfAnAddress(t *testing.T) {
-	t.Parallel()
-	now := &clock{at: time.Date(2021, 7, 19, 11, 0, 0, 0, time.UTC)}
-	limits := newLookupLimits(now.now)
-	for range addressFailures {
-		if wait := limits.addresses.count("192.0.2.1"); wait > 0 {
-			t.Fatalf("told to wait %v", wait)
-		}
-	}
-	if wait := limits.addresses.count("192.0.2.1"); wait == 0 {
-		t.Error("one more failure is not limited")
-	}
-	if wait := limits.addresses.count("192.0.2.2"); wait != 0 {
-		t.Errorf("a neighbour waits %v", wait)
-	}
-	for i := range maxLimits { // until no more are remembered
-		limits.codes.count(fmt.Sprint(i))
-	}
-	if wait := limits.codes.count("one more"); wait == 0 || len(limits.codes.of) != maxLimits {
-		t.Errorf("%d are remembered, waits %v", len(limits.codes.of), wait)
-	}
-	now.set(now.now().Add(time.Hour))
-	if wait := limits.codes.count("one more"); wait != 0 || len(limits.codes.of) != 1 {
-		t.Errorf("an hour later: %d are remembered, waits %v", len(limits.codes.of), wait)
-	}
-}
-
-func TestAddress(t *testing.T) {
+func TestNetwork(t *testing.T) {
 	t.Parallel()
 	proxies := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")}
 	for _, c := range []struct {
@@ -266,7 +238,7 @@ func TestAddress(t *testing.T) {
 		if c.forwarded != "" {
 			req.Header.Set("X-Forwarded-For", c.forwarded)
 		}
-		if got := (&call{server: &server{proxies: c.proxies}, r: req}).address(); got != c.want {
+		if got := Network(req, c.proxies); got != c.want {
 			t.Errorf("%s: %s, want %s", c.name, got, c.want)
 		}
 	}

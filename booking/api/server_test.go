@@ -159,7 +159,7 @@ func newRig(t *testing.T) *rig {
 		}
 	}
 	log := slog.New(slog.NewJSONHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	service := booking.NewService(r.db, ids, booking.Options{Log: log, Look: r.looks.look})
+	service := booking.NewService(r.db, ids, booking.Options{Log: log, Look: r.looks.look, Now: r.now.now})
 	t.Cleanup(service.Stop)
 	server := httptest.NewServer(New(Options{Service: service, Keys: booking.NewKeys(r.db, nil), Texts: r.texts, Log: log, Explain: explain,
 		Now: func() time.Time { return r.now.now().Add(time.Duration(r.skew.Load())) }}))

@@ -1,0 +1,170 @@
+package booking
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"ansim/schema/sqldb"
+)
+
+// Appointed is a reservation with what its place and programme are called.
+type Appointed struct {
+	Reservation
+	Site      Text
+	Programme Text
+	// Holder is the resident as a client, since finding the reservation took what only they know: they may change it and ask
+	// for its texts, and may see and change no other.
+	Holder Client
+}
+
+// Proof is what people show for their reservation.
+type Proof struct {
+	Code string // in any form that ParseCode takes
+	// BirthDates are what the resident's may be, YYYY-MM-DD: one, or two where the person left the century out.
+	BirthDates []string
+	From       string // the network that asks, "" when it is not known; failures are counted by it
+}
+
+// Lookup returns the reservation with that code of a resident born on that date, whichever client's it is: for the person
+// themselves. ErrNotFound when there is none, for one reason or the other: both take the same single search. A code that cannot
+// be one is a *ValidationProblem. Where too many lookups of the code, or from that network, have failed it is a *Refusal with
+// ErrTooManyLookups. It reads only, so it answers while bookings queue and texting is down.
+func (s *Service) Lookup(ctx context.Context, p Proof) (Appointed, error) {
+	code, err := ParseCode(p.Code)
+	if err != nil {
+		return Appointed{}, err
+	}
+	if wait := s.lookups.codes.wait(code); wait > 0 {
+		return Appointed{}, &Refusal{Kind: ErrTooManyLookups, RetryAfter: wait}
+	}
+	found, err := s.find(ctx, code, p.BirthDates)
+	if errors.Is(err, ErrNotFound) {
+		if wait := max(s.lookups.codes.count(code), s.lookups.networks.count(p.From)); wait > 0 {
+			return Appointed{}, &Refusal{Kind: ErrTooManyLookups, RetryAfter: wait}
+		}
+	}
+	return found, err
+}
+
+// find is the search of Lookup.
+func (s *Service) find(ctx context.Context, code string, birthDates []string) (Appointed, error) {
+	if len(birthDates) == 0 {
+		return Appointed{}, ErrNotFound
+	}
+	var r struct {
+		row
+		SiteKo      string `db:"site_ko"`
+		SiteEn      string `db:"site_en"`
+		ProgrammeKo string `db:"programme_ko"`
+		ProgrammeEn string `db:"programme_en"`
+	}
+	err := s.db.Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+		return tx.Get(ctx, &r, "SELECT "+reservationColumns+resendColumns+`, si.name_ko AS site_ko, si.name_en AS site_en,
+				p.name_ko AS programme_ko, p.name_en AS programme_en`+reservationTables+`JOIN site si ON si.id = s.site_id
+			WHERE r.code = ? AND r.birth_date IN (?, ?)`, code, birthDates[0], birthDates[len(birthDates)-1])
+	})
+	if errors.Is(err, sql.ErrNoRows) {
+		return Appointed{}, ErrNotFound
+	}
+	if err != nil {
+		return Appointed{}, fmt.Errorf("look up a reservation: %w", err)
+	}
+	return Appointed{Reservation: r.reservation(zones{}), Holder: holder(r.KeyID, r.ID),
+		Site: Text{r.SiteKo, r.SiteEn}, Programme: Text{r.ProgrammeKo, r.ProgrammeEn}}, nil
+}
+
+// The limits of the public lookup. Only failures count, and each process counts its own.
+const (
+	// codeFailures is how often an hour a lookup of one code may fail. Who was given a code needs one or two; who guesses the
+	// birth date to a code that they saw would need thousands.
+	codeFailures = 10
+	// networkFailures is the same for one network. Thousands of people share a mobile carrier's address, and some of each thousand
+	// mistype.
+	networkFailures = 3000
+	// maxLimits bounds what is remembered of each kind. Beyond it failures of what is not remembered yet are told to wait.
+	maxLimits = 100_000
+)
+
+// lookupLimits counts failed lookups. A code whose failures are used up is not looked up at all, lest guessing go on; a network
+// whose failures are used up still finds what is right, since its neighbours did not use them up.
+type lookupLimits struct {
+	codes, networks failures
+}
+
+func newLookupLimits(now func() time.Time) *lookupLimits {
+	of := func(n int) failures {
+		return failures{now: now, every: time.Hour / time.Duration(n), burst: n, of: map[[16]byte]*rate.Limiter{}}
+	}
+	return &lookupLimits{codes: of(codeFailures), networks: of(networkFailures)}
+}
+
+// failures are those of one kind, by a hash of what failed, so that no code and no address stays in memory.
+type failures struct {
+	now   func() time.Time
+	every time.Duration // one more failure is allowed after this
+	burst int
+	mu    sync.Mutex
+	of    map[[16]byte]*rate.Limiter
+}
+
+// wait is how long who must wait before it may fail again, 0 when it may now.
+func (f *failures) wait(who string) time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	l := f.of[keyOf(who)]
+	if l == nil {
+		return 0
+	}
+	return f.untilOne(l)
+}
+
+func (f *failures) untilOne(l *rate.Limiter) time.Duration {
+	missing := 1 - l.TokensAt(f.now())
+	if missing <= 0 {
+		return 0
+	}
+	return max(time.Duration(missing*float64(f.every)), time.Second)
+}
+
+// count counts a failure, and says how long who must wait if it has none left.
+func (f *failures) count(who string) time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	k, now := keyOf(who), f.now()
+	l := f.of[k]
+	if l == nil {
+		if len(f.of) >= maxLimits {
+			f.forget(now)
+		}
+		if len(f.of) >= maxLimits {
+			return f.every
+		}
+		l = rate.NewLimiter(rate.Every(f.every), f.burst)
+		f.of[k] = l
+	}
+	if l.AllowN(now, 1) {
+		return 0
+	}
+	return f.untilOne(l)
+}
+
+// forget drops those that have all their failures back: they are as if they had never failed.
+func (f *failures) forget(now time.Time) {
+	for k, l := range f.of {
+		if l.TokensAt(now) >= float64(f.burst) {
+			delete(f.of, k)
+		}
+	}
+}
+
+func keyOf(who string) [16]byte {
+	sum := sha256.Sum256([]byte(who))
+	return [16]byte(sum[:16])
+}
