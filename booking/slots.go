@@ -2,6 +2,8 @@ package booking
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -133,3 +135,58 @@ func (s *Service) FreeSites(ctx context.Context, programme, part string, limit i
 
 // likeEscaper makes a pattern's own signs plain ones, for LIKE … ESCAPE '!'.
 var likeEscaper = strings.NewReplacer("!", "!!", "%", "!%", "_", "!_")
+
+// NamedSlot is a slot with what its site is called.
+type NamedSlot struct {
+	Slot
+	Site Text
+}
+
+// SlotOf reads a slot of a programme, whether or not it has places left. ErrNoSlot when there is none of that id.
+func (s *Service) SlotOf(ctx context.Context, programme, id string) (NamedSlot, error) {
+	if !idForm.MatchString(id) {
+		return NamedSlot{}, ErrNoSlot
+	}
+	var r struct {
+		slotState
+		Zone string `db:"time_zone"`
+		Ko   string `db:"name_ko"`
+		En   string `db:"name_en"`
+	}
+	err := s.db.Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+		return tx.Get(ctx, &r, `SELECT s.id, s.programme_id, s.site_id, s.starts_at, s.capacity, s.taken, p.time_zone, t.name_ko, t.name_en
+			FROM slot s JOIN programme p ON p.id = s.programme_id JOIN site t ON t.id = s.site_id
+			WHERE s.id = ? AND s.programme_id = ?`, id, programme)
+	})
+	if errors.Is(err, sql.ErrNoRows) {
+		return NamedSlot{}, ErrNoSlot
+	}
+	if err != nil {
+		return NamedSlot{}, fmt.Errorf("read a slot: %w", err)
+	}
+	return NamedSlot{Slot: Slot{ID: r.ID, SiteID: r.SiteID, StartsAt: r.StartsAt.In(zones{}.location(r.Zone))}, Site: Text{r.Ko, r.En}}, nil
+}
+
+// SiteOf reads a site of a programme. ErrNotFound when there is none of that id.
+func (s *Service) SiteOf(ctx context.Context, programme, id string) (Site, error) {
+	if !idForm.MatchString(id) {
+		return Site{}, ErrNotFound
+	}
+	site := Site{ID: id}
+	err := s.db.Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+		var name struct {
+			Ko string `db:"name_ko"`
+			En string `db:"name_en"`
+		}
+		err := tx.Get(ctx, &name, `SELECT name_ko, name_en FROM site WHERE id = ? AND programme_id = ?`, id, programme)
+		site.Name = Text(name)
+		return err
+	})
+	if errors.Is(err, sql.ErrNoRows) {
+		return Site{}, ErrNotFound
+	}
+	if err != nil {
+		return Site{}, fmt.Errorf("read a site: %w", err)
+	}
+	return site, nil
+}

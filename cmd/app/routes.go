@@ -12,6 +12,7 @@ import (
 	"ansim/booking"
 	"ansim/booking/api"
 	"ansim/notifier"
+	"ansim/notifier/page"
 	"ansim/notifier/timeline"
 	"ansim/notifier/twilio"
 	"ansim/schema/event"
@@ -48,10 +49,14 @@ func (a *App) routes() (http.Handler, error) {
 		return nil, err
 	}
 	mux.Handle("POST /v1/providers/twilio/status/{token}", callback)
+	pages := a.residentPages()
+	mux.Handle("/r", pages)
+	mux.Handle("/r/", pages)
+	mux.HandleFunc("GET "+page.StylePath(), page.Style)
 	keys := booking.NewKeys(a.db, a.log)
 	a.onStop("API keys", func(context.Context) error { keys.Stop(); return nil })
 	mux.Handle("/", api.New(api.Options{Service: a.service, Keys: keys, Texts: texts{a}, Story: story{a.db}, TrustedProxies: a.cfg.TrustedProxies, Explain: explain, Log: a.log, PublicURL: a.public,
-		Reads: a.db.Readers() * 3 / 4}))
+		Reads: a.db.Readers() / 2}))
 	return mux, nil
 }
 
@@ -138,6 +143,7 @@ func (a *App) startPage() (http.Handler, error) {
 	}
 	links := append([]Link{}, a.cfg.Links...)
 	links = append(links,
+		Link{"/r", "Am I booked?", "the resident's page: code and birth date, the text again, move, cancel"},
 		Link{"/docs", "Documentation", "the API for those who program against it, with a quick start"},
 		Link{"/openapi.json", "API", "the HTTP contract as OpenAPI 3.1"},
 		Link{"/v1/programmes", "Programmes", "windows and rules as data (needs an API key)"},

@@ -32,6 +32,7 @@ func TestRulesBite(t *testing.T) {
 		{"folder names", "booking/util/x.go", doc, "booking/util"},
 		{"folder names", "booking/api/x.go", doc, ""},
 		{"import direction", "booking/x.go", doc + `import _ "ansim/notifier"`, "booking may not import notifier"},
+		{"import direction", "notifier/resident/x.go", doc + `import _ "ansim/booking"`, ""},
 		{"import direction", "notifier/text/x.go", doc + `import _ "ansim/booking"`, "notifier may not import booking"},
 		{"import direction", "outbox/x.go", doc + `import _ "ansim/notifier/text"`, "outbox may not import notifier"},
 		{"import direction", "schema/event/x.go", doc + `import _ "ansim/outbox"`, "schema may not import outbox"},
