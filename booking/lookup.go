@@ -2,15 +2,12 @@ package booking
 
 import (
 	"context"
-	"crypto/sha256"
 	"database/sql"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
-	"golang.org/x/time/rate"
-
+	"ansim/schema/guesses"
 	"ansim/schema/sqldb"
 )
 
@@ -41,12 +38,12 @@ func (s *Service) Lookup(ctx context.Context, p Proof) (Appointed, error) {
 	if err != nil {
 		return Appointed{}, err
 	}
-	if wait := s.lookups.codes.wait(code); wait > 0 {
+	if wait := s.lookups.codes.Wait(code); wait > 0 {
 		return Appointed{}, &Refusal{Kind: ErrTooManyLookups, RetryAfter: wait}
 	}
 	found, err := s.find(ctx, code, p.BirthDates)
 	if errors.Is(err, ErrNotFound) {
-		if wait := max(s.lookups.codes.count(code), s.lookups.networks.count(p.From)); wait > 0 {
+		if wait := max(s.lookups.codes.Count(code), s.lookups.networks.Count(p.From)); wait > 0 {
 			return Appointed{}, &Refusal{Kind: ErrTooManyLookups, RetryAfter: wait}
 		}
 	}
@@ -88,83 +85,14 @@ const (
 	// networkFailures is the same for one network. Thousands of people share a mobile carrier's address, and some of each thousand
 	// mistype.
 	networkFailures = 3000
-	// maxLimits bounds what is remembered of each kind. Beyond it failures of what is not remembered yet are told to wait.
-	maxLimits = 100_000
 )
 
 // lookupLimits counts failed lookups. A code whose failures are used up is not looked up at all, lest guessing go on; a network
 // whose failures are used up still finds what is right, since its neighbours did not use them up.
 type lookupLimits struct {
-	codes, networks failures
+	codes, networks *guesses.Counter
 }
 
 func newLookupLimits(now func() time.Time) *lookupLimits {
-	of := func(n int) failures {
-		return failures{now: now, every: time.Hour / time.Duration(n), burst: n, of: map[[16]byte]*rate.Limiter{}}
-	}
-	return &lookupLimits{codes: of(codeFailures), networks: of(networkFailures)}
-}
-
-// failures are those of one kind, by a hash of what failed, so that no code and no address stays in memory.
-type failures struct {
-	now   func() time.Time
-	every time.Duration // one more failure is allowed after this
-	burst int
-	mu    sync.Mutex
-	of    map[[16]byte]*rate.Limiter
-}
-
-// wait is how long who must wait before it may fail again, 0 when it may now.
-func (f *failures) wait(who string) time.Duration {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	l := f.of[keyOf(who)]
-	if l == nil {
-		return 0
-	}
-	return f.untilOne(l)
-}
-
-func (f *failures) untilOne(l *rate.Limiter) time.Duration {
-	missing := 1 - l.TokensAt(f.now())
-	if missing <= 0 {
-		return 0
-	}
-	return max(time.Duration(missing*float64(f.every)), time.Second)
-}
-
-// count counts a failure, and says how long who must wait if it has none left.
-func (f *failures) count(who string) time.Duration {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	k, now := keyOf(who), f.now()
-	l := f.of[k]
-	if l == nil {
-		if len(f.of) >= maxLimits {
-			f.forget(now)
-		}
-		if len(f.of) >= maxLimits {
-			return f.every
-		}
-		l = rate.NewLimiter(rate.Every(f.every), f.burst)
-		f.of[k] = l
-	}
-	if l.AllowN(now, 1) {
-		return 0
-	}
-	return f.untilOne(l)
-}
-
-// forget drops those that have all their failures back: they are as if they had never failed.
-func (f *failures) forget(now time.Time) {
-	for k, l := range f.of {
-		if l.TokensAt(now) >= float64(f.burst) {
-			delete(f.of, k)
-		}
-	}
-}
-
-func keyOf(who string) [16]byte {
-	sum := sha256.Sum256([]byte(who))
-	return [16]byte(sum[:16])
+	return &lookupLimits{codes: guesses.New(codeFailures, time.Hour, now), networks: guesses.New(networkFailures, time.Hour, now)}
 }
