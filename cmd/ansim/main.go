@@ -35,6 +35,8 @@ type cli struct {
 	Keys      keysCmd      `cmd:"" help:"Create, list or revoke API keys."`
 	Resend    resendCmd    `cmd:"" help:"Send the texts of a reservation again; may run beside a live service."`
 	Parked    parkedCmd    `cmd:"" help:"What cannot go on by itself: list it by cause, and redrive it."`
+	Staff     staffCmd     `cmd:"" help:"Accounts of those who answer residents."`
+	Audit     auditCmd     `cmd:"" help:"The trail of what staff did."`
 	Check     checkCmd     `cmd:"" help:"Judge the promises against the database; may run beside a live service."`
 }
 
