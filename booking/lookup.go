@@ -2,7 +2,6 @@ package booking
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"time"
@@ -55,26 +54,38 @@ func (s *Service) find(ctx context.Context, code string, birthDates []string) (A
 	if len(birthDates) == 0 {
 		return Appointed{}, ErrNotFound
 	}
-	var r struct {
+	found, err := appointed(ctx, s.db, 1, `r.code = ? AND r.birth_date IN (?, ?)`, code, birthDates[0], birthDates[len(birthDates)-1])
+	if err != nil {
+		return Appointed{}, fmt.Errorf("look up a reservation: %w", err)
+	}
+	if len(found) == 0 {
+		return Appointed{}, ErrNotFound
+	}
+	return found[0], nil
+}
+
+// appointed reads reservations with what their places and programmes are called, newest first.
+func appointed(ctx context.Context, db *sqldb.DB, limit int, where string, args ...any) ([]Appointed, error) {
+	var rows []struct {
 		row
 		SiteKo      string `db:"site_ko"`
 		SiteEn      string `db:"site_en"`
 		ProgrammeKo string `db:"programme_ko"`
 		ProgrammeEn string `db:"programme_en"`
 	}
-	err := s.db.Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
-		return tx.Get(ctx, &r, "SELECT "+reservationColumns+resendColumns+`, si.name_ko AS site_ko, si.name_en AS site_en,
+	err := db.Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+		rows = nil
+		return tx.Select(ctx, &rows, "SELECT "+reservationColumns+resendColumns+`, si.name_ko AS site_ko, si.name_en AS site_en,
 				p.name_ko AS programme_ko, p.name_en AS programme_en`+reservationTables+`JOIN site si ON si.id = s.site_id
-			WHERE r.code = ? AND r.birth_date IN (?, ?)`, code, birthDates[0], birthDates[len(birthDates)-1])
+			WHERE `+where+` ORDER BY r.created_at DESC, r.id DESC LIMIT ?`, append(args, limit)...)
 	})
-	if errors.Is(err, sql.ErrNoRows) {
-		return Appointed{}, ErrNotFound
+	found, z := make([]Appointed, len(rows)), zones{}
+	for i := range rows {
+		r := &rows[i]
+		found[i] = Appointed{Reservation: r.reservation(z), Holder: holder(r.KeyID, r.ID), Site: Text{r.SiteKo, r.SiteEn},
+			Programme: Text{r.ProgrammeKo, r.ProgrammeEn}}
 	}
-	if err != nil {
-		return Appointed{}, fmt.Errorf("look up a reservation: %w", err)
-	}
-	return Appointed{Reservation: r.reservation(zones{}), Holder: holder(r.KeyID, r.ID),
-		Site: Text{r.SiteKo, r.SiteEn}, Programme: Text{r.ProgrammeKo, r.ProgrammeEn}}, nil
+	return found, err
 }
 
 // The limits of the public lookup. Only failures count, and each process counts its own.

@@ -41,7 +41,7 @@ type ResendOrder struct {
 	ReservationID string
 	Recipients    []event.Recipient // empty: everybody whom the reservation knows
 	Reason        string            // free words of the asking person, as NormalizeReason takes them; kept, never logged
-	// By is who asks: "api-key:ID", "resident", "cli:USER", "redrive:USER"; 1 to 100 characters, and nothing personal of residents.
+	// By is who asks: "api-key:ID", "resident", "staff:NAME", "cli:USER", "redrive:USER"; 1 to 100 characters, and nothing personal of residents.
 	By string
 	// EvenIfUnknown asks also while it is not known whether the last text was sent, or while the notifier does not know of it
 	// at all: a second copy is risked on purpose.

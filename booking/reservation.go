@@ -49,13 +49,14 @@ type Reservation struct {
 // Search read them; elsewhere they are 0.
 type Resends struct{ Resident, Booker int }
 
-// Client is the holder of an API key, or a resident; see Appointed.
+// Client is the holder of an API key, a resident (see Appointed), or a member of staff.
 type Client struct {
 	KeyID  string
 	Name   string
 	Scopes []string
 
-	only string // the one reservation that a resident may change, "" for a key's holder
+	only  string // the one reservation that a resident may change, "" for a key's holder
+	staff string // the name of a member of staff, who may change all
 }
 
 // holder is the resident of a reservation as a client of their own.
@@ -63,13 +64,23 @@ func holder(keyID, reservationID string) Client {
 	return Client{KeyID: keyID, Name: byResident, Scopes: []string{ScopeBook, ScopeResend}, only: reservationID}
 }
 
+// Staff is a member of staff as a client, who may change every reservation and ask for its texts. id is the account's, a UUID.
+func Staff(id, name string) Client {
+	return Client{KeyID: id, Name: name, Scopes: []string{ScopeBook, ScopeRead, ScopeResend}, staff: name}
+}
+
 // owns says whether the client may see and change r.
-func (c Client) owns(r *row) bool { return c.KeyID == r.KeyID && (c.only == "" || c.only == r.ID) }
+func (c Client) owns(r *row) bool {
+	return c.staff != "" || c.KeyID == r.KeyID && (c.only == "" || c.only == r.ID)
+}
 
 // asks is how a request by the client for texts is put down; see ResendOrder.
 func (c Client) asks() string {
-	if c.only != "" {
+	switch {
+	case c.only != "":
 		return byResident
+	case c.staff != "":
+		return "staff:" + c.staff
 	}
 	return "api-key:" + c.KeyID
 }

@@ -20,6 +20,7 @@ import (
 
 	"ansim/booking"
 	"ansim/cmd/app"
+	"ansim/notifier/console/staff"
 	"ansim/schema/audit"
 	"ansim/schema/sqldb"
 )
@@ -31,6 +32,8 @@ const (
 	demoPatience = time.Minute
 	// defaultAddr is where serve and demo listen when nothing is said.
 	defaultAddr = "127.0.0.1:8080"
+	// demoStaff is the account of the console that signs in by one click.
+	demoStaff = "demo"
 )
 
 type demoCmd struct {
@@ -128,8 +131,8 @@ func (d *demo) start() (err error) {
 	}
 	d.app, err = app.New(d.env.ctx, app.Config{
 		Kafka: app.Embedded, Data: d.cmd.Data, Addr: d.cmd.Addr, Secret: secret, Migrate: true, Roles: app.Roles,
-		Twilio: d.phones.settings(),
-		Links:  []app.Link{{URL: d.phones.url, Title: "The phones", What: "every text, on the phone that it arrived on"}},
+		Twilio: d.phones.settings(), DemoStaff: demoStaff,
+		Links: []app.Link{{URL: d.phones.url, Title: "The phones", What: "every text, on the phone that it arrived on"}},
 	}, log)
 	if err != nil {
 		d.phones.Close()
@@ -159,6 +162,9 @@ func (d *demo) prepare() error {
 	d.before = report.Figures
 	run := make([]byte, 4)
 	_, _ = rand.Read(run)
+	if err := staff.Add(d.env.ctx, d.app.DB(), "cli:demo", demoStaff, staff.Supervisor, rand.Text()); err != nil && !errors.Is(err, staff.ErrTaken) {
+		return err
+	}
 	d.key, err = booking.CreateKey(d.env.ctx, d.app.DB(), booking.KeySpec{Name: "demo " + hex.EncodeToString(run)})
 	return err
 }

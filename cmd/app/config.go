@@ -55,6 +55,8 @@ type Config struct {
 	// TrustedProxies are the networks whose X-Forwarded-For is believed.
 	TrustedProxies []netip.Prefix
 	Links          []Link // more for the start page
+	// DemoStaff is the account of the console that signs in by one click: for the demonstration alone.
+	DemoStaff string
 }
 
 // ParseNetworks reads networks (10.0.0.0/8) and single addresses. Errors wrap ErrUsage.

@@ -3,11 +3,13 @@ package app
 import (
 	"context"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
 	"ansim/booking/api"
 	"ansim/notifier"
+	"ansim/notifier/console"
 	"ansim/notifier/resident"
 	"ansim/outbox"
 )
@@ -29,6 +31,22 @@ func (a *App) residentPages() http.Handler {
 	})
 	a.onStop("resident's pages", func(context.Context) error { pages.Stop(); return nil })
 	return pages
+}
+
+// consolePages are the pages of the staff who answer residents.
+func (a *App) consolePages() (http.Handler, error) {
+	return console.New(console.Options{
+		DB: a.db, Service: a.service,
+		Parked: &notifier.Parked{DB: a.db, Directory: Appointments, Permanent: Permanent,
+			Explain: func(reason string) (ko, en string) { s := Explain(reason); return s.Ko, s.En }},
+		Waiting: func(ctx context.Context) (notifier.Backlog, error) { return notifier.Waiting(ctx, a.db) },
+		Explain: explain,
+		Network: func(r *http.Request) string { return api.Network(r, a.cfg.TrustedProxies) },
+		Secure:  strings.HasPrefix(a.public, "https://"),
+		Demo:    a.cfg.DemoStaff,
+		Reads:   a.db.Readers() / 4,
+		Log:     a.log,
+	})
 }
 
 // latenessAge is how old the answer to how late texts are may be.

@@ -52,6 +52,12 @@ func (a *App) routes() (http.Handler, error) {
 	pages := a.residentPages()
 	mux.Handle("/r", pages)
 	mux.Handle("/r/", pages)
+	staff, err := a.consolePages()
+	if err != nil {
+		return nil, err
+	}
+	mux.Handle("/console", staff)
+	mux.Handle("/console/", staff)
 	mux.HandleFunc("GET "+page.StylePath(), page.Style)
 	keys := booking.NewKeys(a.db, a.log)
 	a.onStop("API keys", func(context.Context) error { keys.Stop(); return nil })
@@ -144,6 +150,7 @@ func (a *App) startPage() (http.Handler, error) {
 	links := append([]Link{}, a.cfg.Links...)
 	links = append(links,
 		Link{"/r", "Am I booked?", "the resident's page: code and birth date, the text again, move, cancel"},
+		Link{"/console", "Support console", "for those who answer residents: find, see the story, send again, correct, cancel"},
 		Link{"/docs", "Documentation", "the API for those who program against it, with a quick start"},
 		Link{"/openapi.json", "API", "the HTTP contract as OpenAPI 3.1"},
 		Link{"/v1/programmes", "Programmes", "windows and rules as data (needs an API key)"},

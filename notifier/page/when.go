@@ -11,6 +11,7 @@ type Moment struct {
 	Clock    string // without it
 	Day      string // without the time of day
 	Relative string // how far from now
+	Exact    string // without the day, to the second
 	Machine  string // for <time datetime>
 }
 
@@ -18,7 +19,7 @@ var koreanDays = [...]string{"일", "월", "화", "수", "목", "금", "토"}
 
 // When is t in the zone that it is in, as people say it, and how far it is from now.
 func When(l Language, t, now time.Time) Moment {
-	m := Moment{Relative: Relative(l, t.Sub(now)), Machine: t.Format(time.RFC3339)}
+	m := Moment{Relative: Relative(l, t.Sub(now)), Exact: t.Format("15:04:05"), Machine: t.Format(time.RFC3339)}
 	if l == English {
 		m.Day, m.Clock = t.Format("Monday 2 January 2006"), t.Format("3:04 pm")
 		m.Text = m.Day + ", " + m.Clock

@@ -63,5 +63,6 @@ CREATE TABLE staff_note (
 ) STRICT;
 CREATE INDEX staff_note_by_reservation ON staff_note (reservation_id, at);
 
--- Callers are found by the name that they give.
+-- Callers are found by the name or the reference that they give.
 CREATE INDEX reservation_by_name ON reservation (name);
+CREATE INDEX reservation_by_any_reference ON reservation (reference) WHERE reference IS NOT NULL;

@@ -22,7 +22,8 @@ import (
 	"ansim/schema/sqldb"
 )
 
-// Action is what was done.
+// Action is what somebody set out to do: the console appends before it does. Whether it was done, or refused, the reservation's
+// own story tells.
 type Action string
 
 // The actions.

@@ -1,0 +1,61 @@
+package booking
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"ansim/schema/sqldb"
+)
+
+// Find returns reservations, whichever client's, for staff: those whose code, number (the resident's or that of who booked, in any
+// form), name or reference the words are, newest first, at most limit. Words that can be several of these are looked for as each.
+func Find(ctx context.Context, db *sqldb.DB, words string, limit int) ([]Appointed, error) {
+	// Each kind is a search of an index by itself, bounded: a name may be thousands of people's.
+	var parts []string
+	var args []any
+	or := func(column, value string) {
+		parts = append(parts, "SELECT id FROM (SELECT id FROM reservation WHERE "+column+" = ? LIMIT ?) AS by_"+column)
+		args = append(args, value, findMost)
+	}
+	if code, err := ParseCode(words); err == nil {
+		or("code", code)
+	}
+	if phone, err := NormalizePhone(words); err == nil {
+		or("phone", phone.Reveal())
+		or("booker_phone", phone.Reveal())
+	}
+	if name, err := NormalizeName(words); err == nil {
+		or("name", name.Reveal())
+	}
+	if reference, err := NormalizeReference(words); err == nil && reference != "" {
+		or("reference", reference)
+	}
+	if len(parts) == 0 {
+		return nil, nil
+	}
+	found, err := appointed(ctx, db, limit, "r.id IN ("+strings.Join(parts, " UNION ")+")", args...)
+	if err != nil {
+		return nil, fmt.Errorf("find reservations: %w", err)
+	}
+	return found, nil
+}
+
+// findMost is the most reservations of one kind among which Find takes the newest.
+const findMost = 500
+
+// Look returns the reservation with that id, whichever client's, for staff. ErrNotFound when there is none.
+func Look(ctx context.Context, db *sqldb.DB, id string) (Appointed, error) {
+	id, ok := parseID(id)
+	if !ok {
+		return Appointed{}, ErrNotFound
+	}
+	found, err := appointed(ctx, db, 1, `r.id = ?`, id)
+	if err != nil {
+		return Appointed{}, fmt.Errorf("read a reservation: %w", err)
+	}
+	if len(found) == 0 {
+		return Appointed{}, ErrNotFound
+	}
+	return found[0], nil
+}

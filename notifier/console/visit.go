@@ -1,0 +1,158 @@
+package console
+
+import (
+	"bytes"
+	"fmt"
+	"html/template"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+
+	"ansim/notifier/console/staff"
+	"ansim/notifier/page"
+)
+
+// templates are the pages, by language.
+var templates = map[page.Language]*template.Template{page.Korean: parse(page.Korean), page.English: parse(page.English)}
+
+func parse(l page.Language) *template.Template {
+	return template.Must(template.New("").Funcs(template.FuncMap{
+		"t": func(key string) (string, error) {
+			w, ok := words[key]
+			if !ok {
+				return "", fmt.Errorf("no words for %s", key)
+			}
+			return w.In(l), nil
+		},
+		"style": page.StylePath,
+		"nonce": uuid.NewString,
+	}).ParseFS(files, "*.html"))
+}
+
+// visit is one request and what its page will show.
+type visit struct {
+	*Console
+	w    http.ResponseWriter
+	r    *http.Request
+	now  time.Time
+	lang page.Language
+	who  staff.Account // zero: nobody is signed in
+	view view
+}
+
+// view is what the templates show.
+type view struct {
+	Lang, Other page.Language
+	Who         string
+	MayTrail    bool
+	Here        string // the address, for the switch of languages; "" when it is of a form
+	Key         string // of a message
+	Notice      string
+	Errors      []fieldError
+	Form        map[string]string
+
+	Demo   bool
+	Then   string // sign-in: where it leads
+	Keep   string // sign-in: what a form held when the session ended
+	Fields []field
+
+	Waiting   *waitingView
+	Searched  bool
+	Found     []foundView
+	More      bool
+	Case      *caseView
+	Attention []causeView
+	Trail     []trailView
+	Before    int64
+}
+
+type field struct{ Name, Value string }
+
+// fieldError is what is wrong with a field, and what to do.
+type fieldError struct{ Field, Says string }
+
+// Wrong is what is wrong with a field, "" when nothing is.
+func (v view) Wrong(field string) string {
+	for _, e := range v.Errors {
+		if e.Field == field {
+			return e.Says
+		}
+	}
+	return ""
+}
+
+func (v *visit) field(name string) string { return v.r.PostFormValue(name) }
+
+func (v *visit) wrong(field string, says page.Text, args ...any) {
+	s := says.In(v.lang)
+	if len(args) > 0 {
+		s = fmt.Sprintf(s, args...)
+	}
+	v.view.Errors = append(v.view.Errors, fieldError{field, s})
+}
+
+// speak finds the language: that of the switch, which the session keeps, else the browser's.
+func (v *visit) speak() {
+	ctx := v.r.Context()
+	v.lang = page.LanguageOf(v.r)
+	if v.r.FormValue("lang") != "" {
+		v.sessions.Put(ctx, keyLang, string(v.lang))
+	} else if kept := page.Language(v.sessions.GetString(ctx, keyLang)); kept != "" {
+		v.lang = kept
+	}
+}
+
+// when says a time in a zone, with how far it is from now.
+func (v *visit) when(t time.Time, zone *time.Location) page.Moment {
+	return page.When(v.lang, t.In(zone), v.now)
+}
+
+// show writes a page, whole or not at all.
+func (v *visit) show(code int, name string) {
+	if v.lang == "" {
+		v.lang = page.Korean
+	}
+	v.view.Lang, v.view.Other = v.lang, v.lang.Other()
+	v.view.Who, v.view.MayTrail = v.who.Name, v.who.Role.May(staff.Supervisor)
+	v.view.Demo = v.opts.Demo != ""
+	if v.r.Method == http.MethodGet {
+		v.view.Here = v.r.URL.Path
+	}
+	if v.view.Notice == "" {
+		v.view.Notice = v.sessions.PopString(v.r.Context(), keyNotice)
+	}
+	var b bytes.Buffer
+	if err := templates[v.lang].ExecuteTemplate(&b, name+".html", v.view); err != nil {
+		v.opts.Log.Error("a page could not be made", "page", name, "error", err)
+		http.Error(v.w, words["broken"].In(v.lang), http.StatusInternalServerError)
+		return
+	}
+	h := v.w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Content-Language", string(v.lang))
+	v.w.WriteHeader(code)
+	_, _ = v.w.Write(b.Bytes())
+}
+
+// message shows a page that says one thing.
+func (v *visit) message(code int, key string) {
+	v.view.Key = key
+	v.show(code, "message")
+}
+
+// fail says that something went wrong on our side.
+func (v *visit) fail(what string, err error) {
+	if v.r.Context().Err() == nil {
+		v.opts.Log.Error("a request of the console failed", "what", what, "error", err)
+	}
+	v.message(http.StatusInternalServerError, "broken")
+}
+
+// went answers what was done with a page that a reload does not do again.
+func (v *visit) went(to, notice string) {
+	if notice != "" {
+		v.sessions.Put(v.r.Context(), keyNotice, words[notice].In(v.lang))
+	}
+	http.Redirect(v.w, v.r, to, http.StatusSeeOther)
+}
