@@ -170,3 +170,50 @@ func TestFreeSites(t *testing.T) {
 		}
 	})
 }
+
+// Staff find whomever somebody asks about, and may change every client's reservations, under their own name.
+func TestStaff(t *testing.T) {
+	each(t, everybody, func(t *testing.T, w *world) {
+		r := w.bookTwo("id-1", "g1")
+		w.book("id-2", "m1")
+		w.notify(r.ID, "delivered")
+		found := func(words string) (ids []string) {
+			t.Helper()
+			all, err := booking.Find(t.Context(), w.db, words, 10)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, f := range all {
+				ids = append(ids, f.ID)
+			}
+			return ids
+		}
+		for words, want := range map[string]int{r.Code: 1, booking.FormatCode(r.Code): 1, r.Phone.Reveal(): 2, "010-9999-8888": 1, r.Name.Reveal(): 2, "": 0, "nobody": 0,
+			"\x00": 0, "%": 0, "' OR 1=1 --": 0} {
+			if got := found(words); len(got) != want {
+				t.Errorf("%q finds %d, want %d", words, len(got), want)
+			}
+		}
+		if all, err := booking.Find(t.Context(), w.db, r.Name.Reveal(), 1); err != nil || len(all) != 1 || all[0].ID == r.ID {
+			t.Errorf("at most one, the newest: %d, %v", len(all), err)
+		}
+		if _, err := booking.Look(t.Context(), w.db, "x"); !errors.Is(err, booking.ErrNotFound) {
+			t.Error(err)
+		}
+		if got, err := booking.Look(t.Context(), w.db, r.ID); err != nil || got.Code != r.Code || got.Site.Ko != "강남구보건소" {
+			t.Errorf("%+v, %v", got, err)
+		}
+		w.clock.set(noon.Add(2 * time.Minute))
+		kim := booking.Staff("01a21d8e-3ffe-735f-a8ca-fd6f540b308e", "kim")
+		if _, err := w.svc.Resend(t.Context(), w.callAs(kim, "k1", "k1"), order(r.ID)); err != nil {
+			t.Error(err)
+		}
+		if n := w.count("SELECT COUNT(*) FROM resend WHERE reservation_id = ? AND requested_by = 'staff:kim'", r.ID); n != 1 {
+			t.Errorf("%d resends by staff", n)
+		}
+		if got, err := w.svc.Cancel(t.Context(), w.callAs(kim, "k2", "k2"), r.ID, 1); err != nil || got.Reservation.Status != booking.StatusCancelled {
+			t.Error(err)
+		}
+		w.audit()
+	})
+}
