@@ -141,7 +141,7 @@ func (v *visit) act(action trail.Action, detail, notice string, check func(r boo
 		v.went("/console/reservations/"+r.ID, notice)
 		return
 	}
-	says, ok := refusal(err)
+	says, ok := page.ReasonOf(refusals, err)
 	if !ok {
 		v.fail(string(action), err)
 		return
@@ -152,7 +152,7 @@ func (v *visit) act(action trail.Action, detail, notice string, check func(r boo
 	if errors.As(err, &no) && no.RetryAfter > 0 {
 		s = strings.ReplaceAll(s, "{at}", no.ServerTime.Add(no.RetryAfter+time.Second-1).In(r.Slot.StartsAt.Location()).Format("15:04:05"))
 	}
-	v.view.Errors = append(v.view.Errors, fieldError{"act-" + string(action), s})
+	v.view.Errors = append(v.view.Errors, page.Mistake{Field: "act-" + string(action), Says: s})
 	if r, ok = v.find(); ok { // as it is now
 		v.caseOf(r, http.StatusConflict)
 	}

@@ -1,34 +1,15 @@
 package console
 
 import (
-	"bytes"
-	"fmt"
-	"html/template"
 	"net/http"
 	"time"
-
-	"github.com/google/uuid"
 
 	"ansim/notifier/console/staff"
 	"ansim/notifier/page"
 )
 
 // templates are the pages, by language.
-var templates = map[page.Language]*template.Template{page.Korean: parse(page.Korean), page.English: parse(page.English)}
-
-func parse(l page.Language) *template.Template {
-	return template.Must(template.New("").Funcs(template.FuncMap{
-		"t": func(key string) (string, error) {
-			w, ok := words[key]
-			if !ok {
-				return "", fmt.Errorf("no words for %s", key)
-			}
-			return w.In(l), nil
-		},
-		"style": page.StylePath,
-		"nonce": uuid.NewString,
-	}).ParseFS(files, "*.html"))
-}
+var templates = page.Parse(files, words)
 
 // visit is one request and what its page will show.
 type visit struct {
@@ -49,7 +30,7 @@ type view struct {
 	Here        string // the address, for the switch of languages; "" when it is of a form
 	Key         string // of a message
 	Notice      string
-	Errors      []fieldError
+	Errors      page.Mistakes
 	Form        map[string]string
 
 	Demo   bool
@@ -69,27 +50,10 @@ type view struct {
 
 type field struct{ Name, Value string }
 
-// fieldError is what is wrong with a field, and what to do.
-type fieldError struct{ Field, Says string }
-
-// Wrong is what is wrong with a field, "" when nothing is.
-func (v view) Wrong(field string) string {
-	for _, e := range v.Errors {
-		if e.Field == field {
-			return e.Says
-		}
-	}
-	return ""
-}
-
 func (v *visit) field(name string) string { return v.r.PostFormValue(name) }
 
 func (v *visit) wrong(field string, says page.Text, args ...any) {
-	s := says.In(v.lang)
-	if len(args) > 0 {
-		s = fmt.Sprintf(s, args...)
-	}
-	v.view.Errors = append(v.view.Errors, fieldError{field, s})
+	v.view.Errors.Add(v.lang, field, says, args...)
 }
 
 // speak finds the language: that of the switch, which the session keeps, else the browser's.
@@ -122,17 +86,10 @@ func (v *visit) show(code int, name string) {
 	if v.view.Notice == "" {
 		v.view.Notice = v.sessions.PopString(v.r.Context(), keyNotice)
 	}
-	var b bytes.Buffer
-	if err := templates[v.lang].ExecuteTemplate(&b, name+".html", v.view); err != nil {
-		v.opts.Log.Error("a page could not be made", "page", name, "error", err)
+	if err := templates.Write(v.w, code, v.lang, name, v.view); err != nil {
+		v.opts.Log.Error("a page could not be shown", "error", err)
 		http.Error(v.w, words["broken"].In(v.lang), http.StatusInternalServerError)
-		return
 	}
-	h := v.w.Header()
-	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Language", string(v.lang))
-	v.w.WriteHeader(code)
-	_, _ = v.w.Write(b.Bytes())
 }
 
 // message shows a page that says one thing.

@@ -1,8 +1,6 @@
 package console
 
 import (
-	"errors"
-
 	"ansim/booking"
 	"ansim/notifier/page"
 )
@@ -105,27 +103,14 @@ var (
 )
 
 // refusals are why something was not done. {at} is when it can be.
-var refusals = []struct {
-	err  error
-	says page.Text
-}{
-	{booking.ErrCoolDown, page.Text{Ko: "조금 전에 문자를 보냈습니다. {at}부터 다시 보낼 수 있습니다.", En: "A text was sent a moment ago. You can send again from {at}."}},
-	{booking.ErrTextPending, page.Text{Ko: "문자가 아직 발송을 기다리고 있습니다. 자동으로 나갑니다.", En: "The text is still waiting to go out, and will by itself."}},
-	{booking.ErrOutcomeUnknown, page.Text{Ko: "앞서 보낸 문자가 나갔는지 확인하는 중입니다. {at}쯤이면 대개 알 수 있습니다. 지금 보내면 두 번 갈 수 있습니다.", En: "Whether the last text went out is being looked up, and usually known by {at}. Sent now, it may arrive twice."}},
-	{booking.ErrAppointmentPast, page.Text{Ko: "예약 시간이 지났습니다.", En: "The appointment has passed."}},
-	{booking.ErrNoBooker, page.Text{Ko: "대신 예약한 분이 없습니다.", En: "Nobody booked for this resident."}},
-	{booking.ErrVersionMismatch, page.Text{Ko: "그 사이에 예약이 바뀌어 아무것도 하지 않았습니다. 지금 내용을 확인해 주세요.", En: "The reservation was changed meanwhile, so nothing was done. Look at it as it is now."}},
-	{booking.ErrNotChangeable, page.Text{Ko: "이미 취소되었거나 시간이 지났습니다.", En: "It is cancelled already, or its time has come."}},
-	{booking.ErrKeyReused, page.Text{Ko: "이 화면에서 이미 처리한 일입니다. 지금 내용을 확인하고 다시 해 주세요.", En: "This form was used already. Look at the reservation as it is now, and do it again if needed."}},
-	{booking.ErrOverloaded, page.Text{Ko: "지금 이용자가 많아 처리하지 못했습니다. 잠시 뒤에 다시 해 주세요.", En: "Too many requests are waiting, so nothing was done. Try again in a moment."}},
-}
-
-// refusal finds what is said of err, false when it is none that staff can be told.
-func refusal(err error) (page.Text, bool) {
-	for _, r := range refusals {
-		if errors.Is(err, r.err) {
-			return r.says, true
-		}
-	}
-	return page.Text{}, false
+var refusals = []page.Reason{
+	{Err: booking.ErrCoolDown, Says: page.Text{Ko: "조금 전에 문자를 보냈습니다. {at}부터 다시 보낼 수 있습니다.", En: "A text was sent a moment ago. You can send again from {at}."}},
+	{Err: booking.ErrTextPending, Says: page.Text{Ko: "문자가 아직 발송을 기다리고 있습니다. 자동으로 나갑니다.", En: "The text is still waiting to go out, and will by itself."}},
+	{Err: booking.ErrOutcomeUnknown, Says: page.Text{Ko: "앞서 보낸 문자가 나갔는지 확인하는 중입니다. {at}쯤이면 대개 알 수 있습니다. 지금 보내면 두 번 갈 수 있습니다.", En: "Whether the last text went out is being looked up, and usually known by {at}. Sent now, it may arrive twice."}},
+	{Err: booking.ErrAppointmentPast, Says: page.Text{Ko: "예약 시간이 지났습니다.", En: "The appointment has passed."}},
+	{Err: booking.ErrNoBooker, Says: page.Text{Ko: "대신 예약한 분이 없습니다.", En: "Nobody booked for this resident."}},
+	{Err: booking.ErrVersionMismatch, Says: page.Text{Ko: "그 사이에 예약이 바뀌어 아무것도 하지 않았습니다. 지금 내용을 확인해 주세요.", En: "The reservation was changed meanwhile, so nothing was done. Look at it as it is now."}},
+	{Err: booking.ErrNotChangeable, Says: page.Text{Ko: "이미 취소되었거나 시간이 지났습니다.", En: "It is cancelled already, or its time has come."}},
+	{Err: booking.ErrKeyReused, Says: page.Text{Ko: "이 화면에서 이미 처리한 일입니다. 지금 내용을 확인하고 다시 해 주세요.", En: "This form was used already. Look at the reservation as it is now, and do it again if needed."}},
+	{Err: booking.ErrOverloaded, Says: page.Text{Ko: "지금 이용자가 많아 처리하지 못했습니다. 잠시 뒤에 다시 해 주세요.", En: "Too many requests are waiting, so nothing was done. Try again in a moment."}},
 }

@@ -81,7 +81,7 @@ func (v *visit) lookAgain() bool {
 
 // refused shows the reservation with why something was not done, or what went wrong.
 func (v *visit) refused(what string, err error) {
-	says, ok := refusal(err)
+	says, ok := page.ReasonOf(refusals, err)
 	if !ok {
 		v.fail(what, err)
 		return

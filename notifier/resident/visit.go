@@ -1,17 +1,13 @@
 package resident
 
 import (
-	"bytes"
 	"embed"
 	"errors"
 	"fmt"
-	"html/template"
 	"net/http"
 	"strings"
 	"time"
 	"unicode"
-
-	"github.com/google/uuid"
 
 	"ansim/booking"
 	"ansim/notifier"
@@ -23,21 +19,7 @@ import (
 var files embed.FS
 
 // templates are the pages, by language.
-var templates = map[page.Language]*template.Template{page.Korean: parse(page.Korean), page.English: parse(page.English)}
-
-func parse(l page.Language) *template.Template {
-	return template.Must(template.New("").Funcs(template.FuncMap{
-		"t": func(key string) (string, error) {
-			w, ok := words[key]
-			if !ok {
-				return "", fmt.Errorf("no words for %s", key)
-			}
-			return w.In(l), nil
-		},
-		"style": page.StylePath,
-		"nonce": uuid.NewString,
-	}).ParseFS(files, "*.html"))
-}
+var templates = page.Parse(files, words)
 
 // visit is one request and what its page will show.
 type visit struct {
@@ -57,7 +39,7 @@ type view struct {
 	Path        string // where a link to the other language leads, "" when that takes the code and the birth date
 	Key         string // of a message
 	Form        form
-	Errors      []fieldError
+	Errors      page.Mistakes
 	Notice      *notice
 	Booking     *bookingView
 	Move        *moveView
@@ -65,19 +47,6 @@ type view struct {
 
 // form is what people enter, as they entered it.
 type form struct{ Code, Birth, Name, Phone, Place string }
-
-// fieldError is what is wrong with a field, and what to do.
-type fieldError struct{ Field, Says string }
-
-// Wrong is what is wrong with a field, "" when nothing is.
-func (v view) Wrong(field string) string {
-	for _, e := range v.Errors {
-		if e.Field == field {
-			return e.Says
-		}
-	}
-	return ""
-}
 
 // notice is what became of what the person did.
 type notice struct {
@@ -105,11 +74,7 @@ type bookingView struct {
 func (v *visit) field(name string) string { return v.r.PostFormValue(name) }
 
 func (v *visit) wrong(field string, says page.Text, args ...any) {
-	s := says.In(v.lang)
-	if len(args) > 0 {
-		s = fmt.Sprintf(s, args...)
-	}
-	v.view.Errors = append(v.view.Errors, fieldError{field, s})
+	v.view.Errors.Add(v.lang, field, says, args...)
 }
 
 // show writes a page. It is made whole before any of it is sent, so that a mistake in it is an error and not half a page.
@@ -119,17 +84,10 @@ func (v *visit) show(code int, name string) {
 	if v.view.Form.Code == "" {
 		v.view.Form.Code, v.view.Form.Birth = v.field("code"), v.field("birth")
 	}
-	var b bytes.Buffer
-	if err := templates[v.lang].ExecuteTemplate(&b, name+".html", v.view); err != nil {
-		v.opts.Log.Error("a page could not be made", "page", name, "error", err)
+	if err := templates.Write(v.w, code, v.lang, name, v.view); err != nil {
+		v.opts.Log.Error("a page could not be shown", "error", err)
 		http.Error(v.w, words["broken"].In(v.lang), http.StatusInternalServerError)
-		return
 	}
-	h := v.w.Header()
-	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Language", string(v.lang))
-	v.w.WriteHeader(code)
-	_, _ = v.w.Write(b.Bytes())
 }
 
 // paths are the pages that can be asked for in another language by a link.

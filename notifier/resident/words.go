@@ -1,8 +1,6 @@
 package resident
 
 import (
-	"errors"
-
 	"ansim/booking"
 	"ansim/notifier"
 	"ansim/notifier/page"
@@ -112,29 +110,16 @@ var status = map[notifier.State]page.Text{
 }
 
 // refusals are why something was not done. {at} is when it can be, {closed} when it could last.
-var refusals = []struct {
-	err  error
-	says page.Text
-}{
-	{booking.ErrCoolDown, page.Text{Ko: "방금 문자를 보냈습니다. {at}부터 다시 요청할 수 있습니다.", En: "A text was sent a moment ago. You can ask again from {at}."}},
-	{booking.ErrTextPending, page.Text{Ko: "문자가 이미 발송을 기다리고 있습니다. 자동으로 나가니 조금 기다려 주세요.", En: "The text is waiting to go out already, and will by itself. Please wait a little."}},
-	{booking.ErrOutcomeUnknown, page.Text{Ko: "앞서 보낸 문자가 나갔는지 확인하고 있습니다. {at}쯤 다시 확인해 주세요.", En: "We are finding out whether the last text went out. Please look again about {at}."}},
-	{booking.ErrAppointmentPast, page.Text{Ko: "예약 시간이 지나 문자를 보내지 않습니다.", En: "The appointment has passed, so no text is sent."}},
-	{booking.ErrNotOpenYet, page.Text{Ko: "이 분의 예약은 {at}에 시작되므로 지금은 바꿀 수 없습니다. 지금 예약은 그대로입니다.", En: "Booking opens for this person at {at}, so it cannot be changed now. The booking is as it was."}},
-	{booking.ErrWindowClosed, page.Text{Ko: "예약 기간이 끝나 바꿀 수 없습니다. 지금 예약은 그대로입니다.", En: "The booking period has ended, so it cannot be changed. The booking is as it was."}},
-	{booking.ErrNotEligible, page.Text{Ko: "이 생년월일은 지금 예약 대상이 아니어서 바꿀 수 없습니다. 지금 예약은 그대로입니다.", En: "This date of birth is not admitted at present, so it cannot be changed. The booking is as it was."}},
-	{booking.ErrSlotFull, page.Text{Ko: "그 시간은 방금 마감되었습니다. 지금 예약은 그대로이니 다른 시간을 골라 주세요.", En: "That time has just been taken. The booking is as it was; please choose another time."}},
-	{booking.ErrNoSlot, page.Text{Ko: "그 시간은 이제 없습니다. 지금 예약은 그대로이니 다른 시간을 골라 주세요.", En: "That time is no longer there. The booking is as it was; please choose another time."}},
-	{booking.ErrVersionMismatch, page.Text{Ko: "그 사이에 예약이 바뀌어 아무것도 하지 않았습니다. 아래 내용을 확인해 주세요.", En: "The booking was changed meanwhile, so nothing was done. Please look at it below."}},
-	{booking.ErrNotChangeable, saysCancelled},
-}
-
-// refusal finds what is said of err, false when it is no refusal that a resident can be told.
-func refusal(err error) (page.Text, bool) {
-	for _, r := range refusals {
-		if errors.Is(err, r.err) {
-			return r.says, true
-		}
-	}
-	return page.Text{}, false
+var refusals = []page.Reason{
+	{Err: booking.ErrCoolDown, Says: page.Text{Ko: "방금 문자를 보냈습니다. {at}부터 다시 요청할 수 있습니다.", En: "A text was sent a moment ago. You can ask again from {at}."}},
+	{Err: booking.ErrTextPending, Says: page.Text{Ko: "문자가 이미 발송을 기다리고 있습니다. 자동으로 나가니 조금 기다려 주세요.", En: "The text is waiting to go out already, and will by itself. Please wait a little."}},
+	{Err: booking.ErrOutcomeUnknown, Says: page.Text{Ko: "앞서 보낸 문자가 나갔는지 확인하고 있습니다. {at}쯤 다시 확인해 주세요.", En: "We are finding out whether the last text went out. Please look again about {at}."}},
+	{Err: booking.ErrAppointmentPast, Says: page.Text{Ko: "예약 시간이 지나 문자를 보내지 않습니다.", En: "The appointment has passed, so no text is sent."}},
+	{Err: booking.ErrNotOpenYet, Says: page.Text{Ko: "이 분의 예약은 {at}에 시작되므로 지금은 바꿀 수 없습니다. 지금 예약은 그대로입니다.", En: "Booking opens for this person at {at}, so it cannot be changed now. The booking is as it was."}},
+	{Err: booking.ErrWindowClosed, Says: page.Text{Ko: "예약 기간이 끝나 바꿀 수 없습니다. 지금 예약은 그대로입니다.", En: "The booking period has ended, so it cannot be changed. The booking is as it was."}},
+	{Err: booking.ErrNotEligible, Says: page.Text{Ko: "이 생년월일은 지금 예약 대상이 아니어서 바꿀 수 없습니다. 지금 예약은 그대로입니다.", En: "This date of birth is not admitted at present, so it cannot be changed. The booking is as it was."}},
+	{Err: booking.ErrSlotFull, Says: page.Text{Ko: "그 시간은 방금 마감되었습니다. 지금 예약은 그대로이니 다른 시간을 골라 주세요.", En: "That time has just been taken. The booking is as it was; please choose another time."}},
+	{Err: booking.ErrNoSlot, Says: page.Text{Ko: "그 시간은 이제 없습니다. 지금 예약은 그대로이니 다른 시간을 골라 주세요.", En: "That time is no longer there. The booking is as it was; please choose another time."}},
+	{Err: booking.ErrVersionMismatch, Says: page.Text{Ko: "그 사이에 예약이 바뀌어 아무것도 하지 않았습니다. 아래 내용을 확인해 주세요.", En: "The booking was changed meanwhile, so nothing was done. Please look at it below."}},
+	{Err: booking.ErrNotChangeable, Says: saysCancelled},
 }
