@@ -51,7 +51,9 @@ func TestConsoleInTheBrowser(t *testing.T) {
 			b.press(w.resend)
 			b.says(w.wrong)
 			b.looked("no-reason")
-			b.goes(chromedp.SetValue(chromedp.CSS("#reason"), "called: got no text"), chromedp.Click(chromedp.Search(fmt.Sprintf("//button[normalize-space()=%q]", w.resend))))
+			for range 2 { // the first may be too soon or not, as the machine is fast or slow
+				b.goes(chromedp.SetValue(chromedp.CSS("#reason"), "called: got no text"), chromedp.Click(chromedp.Search(fmt.Sprintf("//button[normalize-space()=%q]", w.resend))))
+			}
 			b.says(w.cool)
 			if kept := evaluate[string](b, `document.querySelector("#reason").value`); kept != "called: got no text" {
 				t.Errorf("what was entered is lost: %q", kept)
