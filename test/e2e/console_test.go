@@ -89,7 +89,8 @@ func TestConsoleByKeyboardWithoutScripts(t *testing.T) {
 	b.goes(chromedp.Navigate(d.url + "/console"))
 	b.keysTo("form[action$=demo] button", "")
 	b.goes(chromedp.KeyEvent(kb.Enter))
-	b.do(chromedp.KeyEvent(strings.ToLower(code))) // the field of the search has the focus
+	b.focused("#q")
+	b.do(chromedp.KeyEvent(strings.ToLower(code)))
 	b.goes(chromedp.KeyEvent(kb.Enter))
 	b.says(code, "홍길동", "지금까지")
 }

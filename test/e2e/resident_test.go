@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
@@ -134,9 +135,7 @@ func TestResidentByKeyboard(t *testing.T) {
 	b.goes(chromedp.Navigate(d.url + "/r"))
 	b.keysTo("#code", "K7")
 	b.goes(chromedp.KeyEvent(kb.Enter))
-	if at := evaluate[string](b, `document.activeElement.className`); !strings.Contains(at, "errors") {
-		t.Errorf("the focus is at %q", at)
-	}
+	b.focused(".errors")
 	evaluate[string](b, `document.querySelector("#code").value = ""`) // as select all and delete
 	b.keysTo("#code", strings.ToLower(strings.ReplaceAll(code, "-", "")))
 	b.keysTo("#birth", "19670505")
@@ -147,6 +146,17 @@ func TestResidentByKeyboard(t *testing.T) {
 	b.keysTo("button.danger", "")
 	b.goes(chromedp.KeyEvent(kb.Enter))
 	b.says("취소된 예약입니다")
+}
+
+// focused waits until an element that the page gives the focus has it: a browser does so after it has loaded the page.
+func (b *browser) focused(selector string) {
+	b.t.Helper()
+	await(b.t, time.Minute, selector+" has the focus", func() error {
+		if !evaluate[bool](b, fmt.Sprintf(`document.activeElement.matches(%q)`, selector)) {
+			return errNotYet
+		}
+		return nil
+	})
 }
 
 // keysTo tabs until an element has the focus, and types.
