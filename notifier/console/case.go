@@ -111,11 +111,10 @@ func (v *visit) caseOf(r booking.Appointed, code int) {
 	v.show(code, "case")
 }
 
-// call is the request under the form's nonce: pressed twice, it is done once.
-func (v *visit) call(route string, parts ...string) (booking.Call, bool) {
-	nonce, err := booking.NormalizeKey(v.field("nonce"))
-	return booking.Call{Client: booking.Staff(v.who.ID, v.who.Name), Key: nonce, Route: "console " + route,
-		Fingerprint: sha256.Sum256([]byte(strings.Join(parts, "\x00")))}, err == nil
+// call is the request under the form's nonce: pressed twice, it is done once. A form without one is not done; see act.
+func (v *visit) call(route string, parts ...string) booking.Call {
+	return booking.Call{Client: booking.Staff(v.who.ID, v.who.Name), Key: v.field("nonce"), Route: "console " + route,
+		Fingerprint: sha256.Sum256([]byte(strings.Join(parts, "\x00")))}
 }
 
 // act is what the actions have in common: find, check what was entered, put it into the trail, do it, and show what came of it.
@@ -127,6 +126,9 @@ func (v *visit) act(action trail.Action, detail, notice string, check func(r boo
 	v.view.Form = map[string]string{}
 	for name := range v.r.PostForm {
 		v.view.Form[name] = v.field(name)
+	}
+	if _, err := booking.NormalizeKey(v.field("nonce")); err != nil {
+		v.wrong("act-"+string(action), saysAgain)
 	}
 	if check(r); len(v.view.Errors) > 0 {
 		v.caseOf(r, http.StatusUnprocessableEntity)
@@ -169,7 +171,7 @@ func (v *visit) reason(name string) string {
 // resend is POST /console/reservations/{id}/resend.
 func (c *Console) resend(v *visit) {
 	order := booking.ResendOrder{EvenIfUnknown: v.field("even") != ""}
-	call, _ := v.call("resend", v.field("reason"), v.field("to"), v.field("even"))
+	call := v.call("resend", v.field("reason"), v.field("to"), v.field("even"))
 	detail := "texts"
 	if order.EvenIfUnknown {
 		detail = "texts, at the risk of a second copy"
@@ -188,7 +190,7 @@ func (c *Console) resend(v *visit) {
 // correct is POST /console/reservations/{id}/contact.
 func (c *Console) correct(v *visit) {
 	var to booking.Correction
-	call, _ := v.call("contact", v.field("name"), v.field("phone"), v.field("version"))
+	call := v.call("contact", v.field("name"), v.field("phone"), v.field("version"))
 	v.act(trail.Corrected, "contact", "corrected", func(booking.Appointed) {
 		var err error
 		if to.Name, err = booking.NormalizeName(v.field("name")); err != nil {
@@ -205,7 +207,7 @@ func (c *Console) correct(v *visit) {
 
 // cancel is POST /console/reservations/{id}/cancel.
 func (c *Console) cancel(v *visit) {
-	call, _ := v.call("cancel", v.field("version"))
+	call := v.call("cancel", v.field("version"))
 	v.act(trail.Cancelled, "", "cancelled", func(booking.Appointed) {
 		if v.field("sure") == "" {
 			v.wrong("sure", saysSure)

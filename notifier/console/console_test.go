@@ -394,9 +394,12 @@ func TestActions(t *testing.T) {
 		b.says(b.post(here+"/contact", "nonce", "n1", "version", "1", "name", "홍길동", "phone", "12"), 422, saysPhone.Ko, `value="12"`)
 		b.says(b.post(here+"/contact", "nonce", "n1", "version", "1", "name", "홍 길순", "phone", "010-8765-4321"), 303)
 		other.says(other.post(here+"/contact", "nonce", "n2", "version", "1", "name", "홍길동", "phone", "010-1111-2222"), 409, "그 사이에 예약이 바뀌어", "홍 길순")
-		b.says(b.post(here+"/note", "nonce", "not a UUID", "note", "will call back"), 303)
+		b.says(b.post(here+"/note", "nonce", "not-a-UUID", "note", "will call back"), 303)
 		b.says(b.get(here), 200, "will call back", "the-agent", "821087654321")
 		b.says(b.post(here+"/note", "note", ""), 422)
+		for _, action := range []string{"resend", "contact", "cancel", "note"} { // a form without its nonce is not done, and says so
+			b.says(b.post(here+"/"+action, "reason", "x", "name", "홍길동", "phone", "010-1234-5678", "sure", "yes", "note", "x"), 422, saysAgain.Ko)
+		}
 		b.says(b.post(here+"/cancel", "nonce", "n3", "version", "2"), 422, saysSure.Ko)
 		b.says(b.post(here+"/cancel", "nonce", "n3", "version", "2", "sure", "yes"), 303)
 		b.says(b.get(here), 200, words["is-cancelled"].Ko)

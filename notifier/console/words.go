@@ -99,6 +99,7 @@ var (
 	saysReason  = page.Text{Ko: "1자 이상 200자 이하로 입력해 주세요.", En: "Enter 1 to 200 characters."}
 	saysName    = page.Text{Ko: "이름을 입력해 주세요.", En: "Enter the name."}
 	saysPhone   = page.Text{Ko: "휴대전화 번호를 확인해 주세요. 예: 010-1234-5678", En: "Check the mobile number, as 010-1234-5678."}
+	saysAgain   = page.Text{Ko: "이 화면은 더 쓸 수 없어 아무것도 하지 않았습니다. 아래에서 다시 해 주세요.", En: "This form can no longer be used, so nothing was done. Please do it again below."}
 	saysSure    = page.Text{Ko: "안내했는지 확인해 주세요.", En: "Please confirm that they know."}
 )
 
