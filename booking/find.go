@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/google/uuid"
+
 	"ansim/schema/sqldb"
 )
 
@@ -58,4 +60,31 @@ func Look(ctx context.Context, db *sqldb.DB, id string) (Appointed, error) {
 		return Appointed{}, ErrNotFound
 	}
 	return found[0], nil
+}
+
+// OfSlot returns the ids of the active reservations of a slot, for staff: at most limit, in their order, from the one after the id
+// after ("" for the first).
+func OfSlot(ctx context.Context, db *sqldb.DB, slotID, after string, limit int) (ids []string, err error) {
+	if after == "" {
+		after = uuid.Nil.String()
+	}
+	err = db.Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+		ids = nil
+		return tx.Select(ctx, &ids, `SELECT id FROM reservation WHERE slot_id = ? AND status = 'confirmed' AND id > ? ORDER BY id LIMIT ?`, slotID, after, limit)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the reservations of a slot: %w", err)
+	}
+	return ids, nil
+}
+
+// Taken is how many places are taken now, in all slots together.
+func Taken(ctx context.Context, db *sqldb.DB) (n int64, err error) {
+	err = db.Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+		return tx.Get(ctx, &n, `SELECT CAST(COALESCE(SUM(taken), 0) AS bigint) FROM slot`)
+	})
+	if err != nil {
+		return 0, fmt.Errorf("count the places taken: %w", err)
+	}
+	return n, nil
 }

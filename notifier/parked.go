@@ -157,6 +157,15 @@ func (p *Parked) List(ctx context.Context, sel Selection) ([]ParkedCause, error)
 	return list, nil
 }
 
+// Items returns the first of what is parked, at most limit, events before texts.
+func (p *Parked) Items(ctx context.Context, sel Selection, limit int) (items []ParkedItem, err error) {
+	err = p.walk(ctx, sel, func(it ParkedItem) (bool, error) {
+		items = append(items, it)
+		return len(items) < limit, nil
+	})
+	return items, err
+}
+
 func (g *ParkedCause) add(it ParkedItem) {
 	g.Count++
 	if it.Since.Before(g.Oldest) {

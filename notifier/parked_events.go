@@ -81,7 +81,7 @@ var errRehearsed = errors.New("this was a dry run")
 // new: none when the sweeper had made them meanwhile. An event that still cannot be used stays, with the reason that holds
 // now, which is returned as an unusable; ErrNotParked says that another redrive was quicker. With dry nothing is changed, and
 // the answer is what it would be.
-func (p *Parked) redriveEvent(ctx context.Context, id string, dry bool) (made int64, err error) {
+func (p *Parked) redriveEvent(ctx context.Context, id string, dry bool, within func(context.Context, *sqldb.Tx) error) (made int64, err error) {
 	err = p.DB.WriteIdempotent(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
 		made = 0
 		e, err := parkedEvent(ctx, tx, id)
@@ -100,7 +100,7 @@ func (p *Parked) redriveEvent(ctx context.Context, id string, dry bool) (made in
 		if dry {
 			return errRehearsed
 		}
-		return nil
+		return within(ctx, tx)
 	})
 	var still unusable
 	switch {

@@ -114,6 +114,19 @@ func (b Backlog) States() map[string]int {
 	return out
 }
 
+// Health is how the provider is, as the living notifiers see it: the worst of their states ("ok", "throttled", "away",
+// "refused"), or "none" when no notifier lives.
+func (b Backlog) Health() string {
+	worst := "none"
+	states := b.States()
+	for _, s := range paceStates { // from good to bad
+		if states[string(s)] > 0 {
+			worst = string(s)
+		}
+	}
+	return worst
+}
+
 // Drain is how long it takes to send what waits at the present rate; false when nothing tells, because nothing is sent.
 func (b Backlog) Drain() (time.Duration, bool) {
 	waiting := b.Pending + b.Sending

@@ -48,6 +48,9 @@ type RedriveOrder struct {
 	By string
 	// Progress is called after each item, unless it is nil.
 	Progress func(RedriveCounts)
+	// Within is called in the transaction that redrives an item, and in no dry run, unless it is nil: so what a caller counts is
+	// what was committed. Its error undoes the item and ends the redrive.
+	Within func(ctx context.Context, tx *sqldb.Tx) error
 }
 
 // RedriveOutcome is what became of an item.
@@ -176,7 +179,7 @@ func (r *redrive) skip(it ParkedItem) string {
 }
 
 func (r *redrive) event(ctx context.Context, it ParkedItem) error {
-	made, err := r.redriveEvent(ctx, it.ID, r.DryRun)
+	made, err := r.redriveEvent(ctx, it.ID, r.DryRun, r.within)
 	var still unusable
 	switch {
 	case errors.Is(err, ErrNotParked):
@@ -224,7 +227,7 @@ func (r *redrive) text(ctx context.Context, it ParkedItem) error {
 			if skip != "" {
 				return errNotMeant
 			}
-			return nil
+			return r.within(ctx, tx)
 		}})
 	switch {
 	case err == nil:
@@ -237,6 +240,13 @@ func (r *redrive) text(ctx context.Context, it ParkedItem) error {
 		return fmt.Errorf("redrive text %s: %w", it.ID, err)
 	}
 	return nil
+}
+
+func (r *redrive) within(ctx context.Context, tx *sqldb.Tx) error {
+	if r.Within == nil {
+		return nil
+	}
+	return r.Within(ctx, tx)
 }
 
 func (r *redrive) count(it ParkedItem, o RedriveOutcome, why string) {

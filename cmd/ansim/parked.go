@@ -10,10 +10,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"ansim/booking"
 	"ansim/cmd/app"
 	"ansim/notifier"
-	"ansim/schema/event"
 	"ansim/schema/sqldb"
 )
 
@@ -46,7 +44,7 @@ func (c *parkedListCmd) Run(e *env) error {
 		return err
 	}
 	defer db.Close()
-	list, err := parkedOf(db, nil).List(e.ctx, notifier.Selection{Kind: kindFlag(c.Kind), Cause: c.Cause})
+	list, err := app.Parked(db).List(e.ctx, notifier.Selection{Kind: kindFlag(c.Kind), Cause: c.Cause})
 	if err != nil {
 		return err
 	}
@@ -100,7 +98,7 @@ func (c *parkedRedriveCmd) Run(e *env) error {
 		return err
 	}
 	defer db.Close()
-	return c.redrive(e, parkedOf(db, resender(db)))
+	return c.redrive(e, app.Parked(db))
 }
 
 // redriveProgress is after how many items a line on stderr says how far a redrive is: every few seconds.
@@ -157,41 +155,6 @@ func (c *parkedRedriveCmd) failed(r notifier.RedriveReport) bool {
 		}
 	}
 	return r.Failed > 0
-}
-
-// resender asks for a text again, by the rule of booking. The look at the texts comes after booking holds the reservation's
-// lock: there it is seen whether somebody else has redriven the text meanwhile.
-func resender(db *sqldb.DB) func(context.Context, notifier.ResendRequest) error {
-	return func(ctx context.Context, r notifier.ResendRequest) error {
-		look := func(ctx context.Context, tx *sqldb.Tx, ids []string) (map[string]map[event.Recipient]booking.NewestText, error) {
-			if err := r.Check(ctx, tx); err != nil {
-				return nil, err
-			}
-			return app.LookAtTexts(ctx, tx, ids)
-		}
-		_, err := booking.Resend(ctx, db, look, booking.ResendOrder{ReservationID: r.ReservationID,
-			Recipients: []event.Recipient{r.Recipient}, Reason: r.Reason, By: r.By, EvenIfUnknown: r.EvenIfUnknown, NoCoolDown: true})
-		var refused *booking.Refusal
-		if errors.As(err, &refused) {
-			return fmt.Errorf("%w: %w", notifier.ErrResendRefused, err)
-		}
-		return err
-	}
-}
-
-func parkedOf(db *sqldb.DB, resend func(context.Context, notifier.ResendRequest) error) *notifier.Parked {
-	return &notifier.Parked{DB: db, Directory: app.Appointments, Permanent: app.Permanent, Explain: explainParked, Resend: resend}
-}
-
-// explainParked says to staff why a text is held or has failed. Of one that may have arrived it says what that means for
-// sending it again.
-func explainParked(reason string) (ko, en string) {
-	s := app.Explain(reason)
-	if reason == notifier.ReasonAnswerLost || reason == notifier.ReasonLookupFailed {
-		return "문자가 발송되었는지 확인되지 않았습니다. 다시 보내면 두 번 받을 수 있습니다.",
-			"It is unknown whether the text was sent. Sent again, it may arrive twice."
-	}
-	return s.Ko, s.En
 }
 
 // whoAsks is the name with which what was asked for on the command line is recorded. With what stands before it, it must fit into 100 characters.

@@ -279,7 +279,8 @@ func TestParkedRedriveOfTexts(t *testing.T) {
 			defer cancel()
 			c.Kind = "texts"
 			en := &env{ctx: ctx, stdout: &o, stderr: &e, log: slog.New(slog.DiscardHandler)}
-			err = c.redrive(en, parkedOf(d.db, func(_ context.Context, r notifier.ResendRequest) error {
+			p := app.Parked(d.db)
+			p.Resend = func(_ context.Context, r notifier.ResendRequest) error {
 				requests = append(requests, r)
 				a := answer(r)
 				if errors.Is(a, context.Canceled) { // Ctrl-C while this one is under way
@@ -287,7 +288,8 @@ func TestParkedRedriveOfTexts(t *testing.T) {
 					return nil
 				}
 				return a
-			}))
+			}
+			err = c.redrive(en, p)
 			d.seen(o.String(), e.String(), fmt.Sprint(err))
 			return requests, o.String(), e.String(), err
 		}
@@ -334,7 +336,7 @@ func TestParkedReasonsAreExplained(t *testing.T) {
 	for reason, lasts := range map[string]bool{notifier.ReasonAnswerLost: false, notifier.ReasonLookupFailed: false,
 		notifier.ReasonOptedOut: true, notifier.ReasonCannotRender: false, notifier.ReasonNoReservation: false, "error-21211": true, "error-21610": true,
 		"error-30003": false, "error-30007": true, "error-99999": false} {
-		if ko, en := explainParked(reason); ko == "" || en == "" {
+		if ko, en := app.ExplainParked(reason); ko == "" || en == "" {
 			t.Errorf("%s is not explained: %q, %q", reason, ko, en)
 		}
 		if app.Permanent(reason) != lasts {
@@ -342,7 +344,7 @@ func TestParkedReasonsAreExplained(t *testing.T) {
 		}
 	}
 	for _, reason := range []string{"", "error-", "error-x", "what a newer program says"} {
-		if ko, en := explainParked(reason); ko != "" || en != "" || app.Permanent(reason) {
+		if ko, en := app.ExplainParked(reason); ko != "" || en != "" || app.Permanent(reason) {
 			t.Errorf("%q: %q, %q, %t", reason, ko, en, app.Permanent(reason))
 		}
 	}

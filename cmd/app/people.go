@@ -10,6 +10,7 @@ import (
 	"ansim/booking/api"
 	"ansim/notifier"
 	"ansim/notifier/console"
+	"ansim/notifier/console/bulk"
 	"ansim/notifier/resident"
 	"ansim/outbox"
 )
@@ -35,10 +36,8 @@ func (a *App) residentPages() http.Handler {
 
 // consolePages are the pages of the staff who answer residents.
 func (a *App) consolePages() (http.Handler, error) {
-	return console.New(console.Options{
-		DB: a.db, Service: a.service,
-		Parked: &notifier.Parked{DB: a.db, Directory: Appointments, Permanent: Permanent,
-			Explain: func(reason string) (ko, en string) { s := Explain(reason); return s.Ko, s.En }},
+	c, err := console.New(console.Options{
+		DB: a.db, Service: a.service, Desk: &bulk.Desk{DB: a.db, Parked: Parked(a.db), Look: LookAtTexts},
 		Waiting: func(ctx context.Context) (notifier.Backlog, error) { return notifier.Waiting(ctx, a.db) },
 		Explain: explain,
 		Network: func(r *http.Request) string { return api.Network(r, a.cfg.TrustedProxies) },
@@ -47,6 +46,17 @@ func (a *App) consolePages() (http.Handler, error) {
 		Reads:   a.db.Readers() / 4,
 		Log:     a.log,
 	})
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		c.Run(ctx)
+	}()
+	a.onStop("console", func(context.Context) error { cancel(); <-ended; return nil })
+	return c, nil
 }
 
 // latenessAge is how old the answer to how late texts are may be.

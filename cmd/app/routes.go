@@ -59,6 +59,7 @@ func (a *App) routes() (http.Handler, error) {
 	mux.Handle("/console", staff)
 	mux.Handle("/console/", staff)
 	mux.HandleFunc("GET "+page.StylePath(), page.Style)
+	mux.HandleFunc("GET "+page.ScriptPath(), page.Script)
 	keys := booking.NewKeys(a.db, a.log)
 	a.onStop("API keys", func(context.Context) error { keys.Stop(); return nil })
 	mux.Handle("/", api.New(api.Options{Service: a.service, Keys: keys, Texts: texts{a}, Story: story{a.db}, TrustedProxies: a.cfg.TrustedProxies, Explain: explain, Log: a.log, PublicURL: a.public,

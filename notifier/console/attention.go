@@ -21,7 +21,7 @@ type causeView struct {
 
 // attention is GET /console/attention.
 func (c *Console) attention(v *visit) {
-	causes, err := c.opts.Parked.List(v.r.Context(), notifier.Selection{})
+	causes, err := c.opts.Desk.Parked.List(v.r.Context(), notifier.Selection{})
 	if err != nil {
 		v.fail("parked", err)
 		return

@@ -25,7 +25,7 @@ type caseView struct {
 	When                             page.Moment
 	Name, Phone, Birth, Language     string
 	BookerName, BookerPhone          string
-	Reference                        string
+	Reference, SlotID                string
 	Version                          int
 	Story                            []storyView
 	Notes                            []noteView
@@ -91,7 +91,7 @@ func (v *visit) caseOf(r booking.Appointed, code int) {
 	}
 	zone := r.Slot.StartsAt.Location()
 	k := &caseView{ID: r.ID, Code: booking.FormatCode(r.Code), State: r.Status, Programme: page.Text(r.Programme).In(v.lang), Site: page.Text(r.Site).In(v.lang),
-		When: v.when(r.Slot.StartsAt, zone), Name: r.Name.Reveal(), Phone: r.Phone.Reveal(), Birth: r.BirthDate, Language: r.Language, Reference: r.Reference,
+		When: v.when(r.Slot.StartsAt, zone), Name: r.Name.Reveal(), Phone: r.Phone.Reveal(), Birth: r.BirthDate, Language: r.Language, Reference: r.Reference, SlotID: r.Slot.ID,
 		Version: r.Version, Notes: notes, MayAct: v.who.Role.May("agent"), Active: r.Status == booking.StatusConfirmed && v.now.Before(r.Slot.StartsAt)}
 	if v.view.Case != nil {
 		k.Unknown = v.view.Case.Unknown

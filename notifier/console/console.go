@@ -2,11 +2,12 @@
 // phone, and do something about it.
 //
 //	/console/sign-in ──▶ /console (find, what waits) ──▶ /console/reservations/{id}: the story; send again, correct, cancel, note
-//	                     /console/attention (what cannot go on)      /console/trail (what staff did)
+//	                     /console/attention (what cannot go on) ──▶ /console/runs (let it go on; package bulk)
+//	                     /console/trail (what staff did)
 //
 // What a role may do is one table of routes; a route without a row is not there. Everything that staff do, and whom they look
 // at, is in the trail (package trail) before it is done. Addresses hold ids of reservations and nothing personal: what is searched for
-// is in a form's body. Everything works without a script.
+// is in a form's body. Everything works without a script; with the one that there is, figures and progress come up to date.
 package console
 
 import (
@@ -21,6 +22,7 @@ import (
 
 	"ansim/booking"
 	"ansim/notifier"
+	"ansim/notifier/console/bulk"
 	"ansim/notifier/console/staff"
 	"ansim/notifier/console/trail"
 	"ansim/notifier/page"
@@ -34,8 +36,8 @@ var files embed.FS
 type Options struct {
 	DB      *sqldb.DB
 	Service *booking.Service
-	// Parked lists what cannot go on.
-	Parked *notifier.Parked
+	// Desk takes orders for many reservations at once, and lists what cannot go on.
+	Desk *bulk.Desk
 	// Waiting tells how far the texts are.
 	Waiting func(ctx context.Context) (notifier.Backlog, error)
 	// Explain says why a text stands where it does, in "ko" or "en".
@@ -56,6 +58,8 @@ type Console struct {
 	opts     Options
 	door     *staff.Door
 	sessions *scs.SessionManager
+	worker   *bulk.Worker
+	figures  *figures
 	handler  http.Handler
 }
 
@@ -80,6 +84,20 @@ var routes = []route{
 	{"POST /console/reservations/{id}/note", staff.Agent, (*Console).note},
 	{"GET /console/attention", staff.Viewer, (*Console).attention},
 	{"GET /console/trail", staff.Supervisor, (*Console).trail},
+	{"GET /console/runs", staff.Supervisor, (*Console).runs},
+	{"POST /console/runs/preview", staff.Supervisor, (*Console).preview},
+	{"POST /console/runs", staff.Supervisor, (*Console).begin},
+	{"GET /console/runs/{id}", staff.Supervisor, (*Console).run},
+	{"POST /console/runs/{id}/pause", staff.Supervisor, (*Console).pause},
+	{"POST /console/runs/{id}/go-on", staff.Supervisor, (*Console).goOn},
+	{"POST /console/runs/{id}/stop", staff.Supervisor, (*Console).stop},
+}
+
+// moving are the parts of pages that bring themselves up to date. A page that is left open must not keep its session alive, so
+// these read the session and do not renew it.
+var moving = []route{
+	{"GET /console/live", staff.Viewer, (*Console).live},
+	{"GET /console/runs/{id}/live", staff.Supervisor, (*Console).runLive},
 }
 
 // patience is how long a request waits for its turn.
@@ -97,7 +115,7 @@ func New(opts Options) (*Console, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Console{opts: opts, door: door, sessions: staff.NewSessions(opts.DB, opts.Secure)}
+	c := &Console{opts: opts, door: door, sessions: staff.NewSessions(opts.DB, opts.Secure), worker: bulk.NewWorker(opts.Desk, opts.Log), figures: &figures{}}
 	mux := http.NewServeMux()
 	for _, rt := range routes {
 		mux.HandleFunc(rt.pattern, c.guard(rt))
@@ -112,17 +130,42 @@ func New(opts Options) (*Console, error) {
 		opts.Log.Error("a session could not be read or stored", "error", err)
 		http.Error(w, words["broken"].En, http.StatusInternalServerError)
 	}
-	c.handler = page.Guarded(page.Bounded(c.sessions.LoadAndSave(mux), c.sessions.LoadAndSave(busy), opts.Reads, patience), c.sessions.LoadAndSave(foreign))
+	all := http.NewServeMux()
+	all.Handle("/", c.sessions.LoadAndSave(mux))
+	for _, rt := range moving {
+		all.Handle(rt.pattern, c.readSession(c.guardQuietly(rt)))
+	}
+	c.handler = page.Guarded(page.Bounded(all, c.sessions.LoadAndSave(busy), opts.Reads, patience), c.sessions.LoadAndSave(foreign), page.WithScript)
 	return c, nil
+}
+
+// readSession is next with the session of the request, which is not renewed.
+func (c *Console) readSession(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		token := ""
+		if cookie, err := r.Cookie(c.sessions.Cookie.Name); err == nil {
+			token = cookie.Value
+		}
+		ctx, err := c.sessions.Load(r.Context(), token)
+		if err != nil {
+			c.sessions.ErrorFunc(w, r, err)
+			return
+		}
+		next.ServeHTTP(w, r.WithContext(ctx))
+	})
 }
 
 // ServeHTTP implements http.Handler.
 func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) { c.handler.ServeHTTP(w, r) }
 
 // guard finds out who asks and lets them do what their role may.
-func (c *Console) guard(rt route) http.HandlerFunc {
+func (c *Console) guard(rt route) http.HandlerFunc { return c.guarded(rt, false) }
+
+func (c *Console) guardQuietly(rt route) http.HandlerFunc { return c.guarded(rt, true) }
+
+func (c *Console) guarded(rt route, quiet bool) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		v := &visit{Console: c, w: w, r: r, now: c.opts.Now()}
+		v := &visit{Console: c, w: w, r: r, now: c.opts.Now(), quiet: quiet}
 		if err := r.ParseForm(); err != nil {
 			r.Form, r.PostForm = nil, nil
 			v.message(http.StatusBadRequest, "broken")

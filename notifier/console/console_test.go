@@ -10,15 +10,18 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"go.uber.org/goleak"
 
 	"ansim/booking"
 	"ansim/notifier"
+	"ansim/notifier/console/bulk"
 	"ansim/notifier/console/staff"
 	"ansim/notifier/console/trail"
 	"ansim/schema/event"
@@ -114,17 +117,8 @@ func (r *rig) begin() {
 	if r.client, err = keys.Authenticate(ctx, key); err != nil {
 		t.Fatal(err)
 	}
-	look := func(_ context.Context, _ *sqldb.Tx, ids []string) (map[string]map[event.Recipient]booking.NewestText, error) {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		out := map[string]map[event.Recipient]booking.NewestText{}
-		for _, id := range ids {
-			out[id] = map[event.Recipient]booking.NewestText{event.Resident: {Version: 100, State: r.state}, event.Booker: {Version: 100, State: r.state}}
-		}
-		return out, nil
-	}
 	log := slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	r.service = booking.NewService(r.db, ids, booking.Options{Look: look, Log: log})
+	r.service = booking.NewService(r.db, ids, booking.Options{Look: r.look, Log: log})
 	t.Cleanup(r.service.Stop)
 	for _, role := range staff.Roles {
 		if err := staff.Add(ctx, r.db, "cli:test", "the-"+string(role), role, password); err != nil {
@@ -134,20 +128,73 @@ func (r *rig) begin() {
 	r.url = r.console("")
 }
 
+// look says of every text what the test wants.
+func (r *rig) look(_ context.Context, _ *sqldb.Tx, ids []string) (map[string]map[event.Recipient]booking.NewestText, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	out := map[string]map[event.Recipient]booking.NewestText{}
+	for _, id := range ids {
+		out[id] = map[event.Recipient]booking.NewestText{event.Resident: {Version: 100, State: r.state}, event.Booker: {Version: 100, State: r.state}}
+	}
+	return out, nil
+}
+
+func (r *rig) desk() *bulk.Desk { return &bulk.Desk{DB: r.db, Parked: r.parked(), Look: r.look} }
+
+// fails makes the text of a reservation one that failed.
+func (r *rig) fails(reservation, reason string) {
+	r.t.Helper()
+	id, at := uuid.NewString(), sqldb.At(r.now())
+	if err := r.db.Write(r.t.Context(), func(ctx context.Context, tx *sqldb.Tx) error {
+		if _, err := tx.Exec(ctx, `INSERT INTO message (id, event_id, reservation_id, version, kind, recipient, state, reason, event_at, created_at, updated_at)
+			VALUES (?, ?, ?, 1, 'confirmation', 'resident', 'failed', ?, ?, ?, ?)`, id, uuid.NewString(), reservation, reason, at, at, at); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, `INSERT INTO message_queue (message_id, job, priority, due_at, since) VALUES (?, 'person', 0, ?, ?)`, id, at, at)
+		return err
+	}); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// parked is what cannot go on, as the programs have it.
+func (r *rig) parked() *notifier.Parked {
+	return &notifier.Parked{DB: r.db, Directory: func(ctx context.Context, tx *sqldb.Tx, ids []string, lock bool) (map[string]notifier.Appointment, error) {
+		found, err := booking.Appointments(ctx, tx, ids, lock)
+		out := map[string]notifier.Appointment{}
+		for id, a := range found {
+			out[id] = notifier.Appointment(a)
+		}
+		return out, err
+	}, Resend: func(ctx context.Context, q notifier.ResendRequest) error {
+		_, err := booking.Resend(ctx, r.db, func(ctx context.Context, tx *sqldb.Tx, ids []string) (map[string]map[event.Recipient]booking.NewestText, error) {
+			if err := q.Check(ctx, tx); err != nil {
+				return nil, err
+			}
+			return r.look(ctx, tx, ids)
+		}, booking.ResendOrder{ReservationID: q.ReservationID, Recipients: []event.Recipient{q.Recipient}, Reason: q.Reason, By: q.By, EvenIfUnknown: q.EvenIfUnknown, NoCoolDown: true})
+		return err
+	}}
+}
+
 // console starts one more, as another process would; demo is the account that signs in by one click.
 func (r *rig) console(demo string) string {
 	r.t.Helper()
-	c, err := New(Options{DB: r.db, Service: r.service, Parked: &notifier.Parked{DB: r.db},
-		Waiting: func(ctx context.Context) (notifier.Backlog, error) { return notifier.Waiting(ctx, r.db) },
-		Explain: func(reason, _ string) string { s, _ := notifier.Explain(reason); return s.Ko },
-		Network: func(*http.Request) string { return "192.0.2.1" }, Demo: demo, Now: r.now,
-		Log: slog.New(slog.NewTextHandler(r.log, nil))})
+	c, err := New(r.options(demo))
 	if err != nil {
 		r.t.Fatal(err)
 	}
 	server := httptest.NewServer(c)
 	r.t.Cleanup(server.Close)
 	return server.URL
+}
+
+func (r *rig) options(demo string) Options {
+	return Options{DB: r.db, Service: r.service, Desk: r.desk(),
+		Waiting: func(ctx context.Context) (notifier.Backlog, error) { return notifier.Waiting(ctx, r.db) },
+		Explain: func(reason, _ string) string { s, _ := notifier.Explain(reason); return s.Ko },
+		Network: func(*http.Request) string { return "192.0.2.1" }, Demo: demo, Now: r.now,
+		Log: slog.New(slog.NewTextHandler(r.log, nil))}
 }
 
 func (r *rig) book(identity string) booking.Reservation {
@@ -246,7 +293,7 @@ func (b *browser) says(a answer, code int, parts ...string) {
 func TestRolesAndRoutes(t *testing.T) {
 	each(t, func(t *testing.T, r *rig) {
 		res := r.book("one")
-		for _, rt := range routes {
+		for _, rt := range append(slices.Clone(routes), moving...) {
 			if rt.least == "" {
 				continue
 			}
@@ -258,7 +305,7 @@ func TestRolesAndRoutes(t *testing.T) {
 		}
 		for _, role := range staff.Roles {
 			b := r.signedIn(role)
-			for _, rt := range routes {
+			for _, rt := range append(slices.Clone(routes), moving...) {
 				if rt.least == "" {
 					continue
 				}
@@ -459,8 +506,16 @@ func TestNothingIsLostToASessionThatEnded(t *testing.T) {
 func TestWords(t *testing.T) {
 	t.Parallel()
 	used := map[string]bool{"resent": true, "corrected": true, "cancelled": true, "noted": true} // by the program
-	for _, k := range []string{"not-found", "not-allowed", "busy", "broken", "foreign"} {
+	for _, k := range []string{"not-found", "not-allowed", "busy", "broken", "foreign", "unclear", "nothing-left", "no-run"} {
 		used[k], used[k+"-s"] = true, true
+	}
+	for prefix, names := range map[string]string{
+		"about-": "item cause all all-events all-texts slot", "run-": "begun running paused stopped done failed", "provider-": "ok throttled away refused none",
+		"outcome-": "may-have-arrived permanent gone superseded past sent-again no-reservation pending cool-down", "cha": "rt",
+	} {
+		for _, name := range strings.Fields(names) {
+			used[prefix+name] = true
+		}
 	}
 	entries, err := files.ReadDir(".")
 	if err != nil {

@@ -21,15 +21,6 @@ func readNow(at *sqldb.Time) func(context.Context, *sqldb.Tx) error {
 	}
 }
 
-// waitingView is how far the texts are.
-type waitingView struct {
-	Waiting, LookingUp, Person int64
-	PerSecond                  string
-	Drain                      string // how long it takes; "" while nothing goes out
-	Oldest                     string // since when somebody waits, "" when nobody does
-	Notifiers                  int
-}
-
 // foundView is one line of what a search found.
 type foundView struct {
 	ID, Code, Name, Site, State string
@@ -43,20 +34,24 @@ const foundMost = 20
 func (c *Console) home(v *visit) { v.home(http.StatusOK) }
 
 func (v *visit) home(code int) {
-	w, err := v.opts.Waiting(v.r.Context())
+	now, err := v.measure(v.r.Context())
 	if err != nil {
 		v.fail("figures", err)
 		return
 	}
-	f := &waitingView{Waiting: w.Pending + w.Sending, LookingUp: w.Unknown, Person: w.Person, PerSecond: fmt.Sprintf("%.1f", w.Rate), Notifiers: len(w.Processes)}
-	if d, known := w.Drain(); known && f.Waiting > 0 {
-		f.Drain = page.Span(v.lang, d)
-	}
-	if !w.Oldest.IsZero() {
-		f.Oldest = page.Span(v.lang, v.now.Sub(w.Oldest))
-	}
-	v.view.Waiting = f
+	v.view.Waiting = v.waiting(now, v.figures.all())
 	v.show(code, "home")
+}
+
+// live is GET /console/live: the part of the start page that moves.
+func (c *Console) live(v *visit) {
+	now, err := c.measure(v.r.Context())
+	if err != nil {
+		v.fail("figures", err)
+		return
+	}
+	v.view.Waiting = v.waiting(now, c.figures.all())
+	v.show(http.StatusOK, "home-live")
 }
 
 // search is POST /console/search: what is looked for stands in the body, so in no address and no log.

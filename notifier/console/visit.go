@@ -20,13 +20,15 @@ type visit struct {
 	lang page.Language
 	who  staff.Account // zero: nobody is signed in
 	view view
+	// quiet: the request was made by the page and not by a person; the session is not kept alive by it.
+	quiet bool
 }
 
 // view is what the templates show.
 type view struct {
 	Lang, Other page.Language
 	Who         string
-	MayTrail    bool
+	MayManage   bool   // what is for supervisors
 	Here        string // the address, for the switch of languages; "" when it is of a form
 	Key         string // of a message
 	Notice      string
@@ -45,6 +47,9 @@ type view struct {
 	Case      *caseView
 	Attention []causeView
 	Trail     []trailView
+	Plan      *planView
+	Runs      []runView
+	Run       *runView
 	Before    int64
 }
 
@@ -78,12 +83,12 @@ func (v *visit) show(code int, name string) {
 		v.lang = page.Korean
 	}
 	v.view.Lang, v.view.Other = v.lang, v.lang.Other()
-	v.view.Who, v.view.MayTrail = v.who.Name, v.who.Role.May(staff.Supervisor)
+	v.view.Who, v.view.MayManage = v.who.Name, v.who.Role.May(staff.Supervisor)
 	v.view.Demo = v.opts.Demo != ""
 	if v.r.Method == http.MethodGet {
 		v.view.Here = v.r.URL.Path
 	}
-	if v.view.Notice == "" {
+	if v.view.Notice == "" && !v.quiet {
 		v.view.Notice = v.sessions.PopString(v.r.Context(), keyNotice)
 	}
 	if err := templates.Write(v.w, code, v.lang, name, v.view); err != nil {

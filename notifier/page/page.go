@@ -17,34 +17,58 @@ import (
 //go:embed page.css
 var css string
 
-// version makes the stylesheet's address another one when its contents are, so that browsers may keep it for ever.
-var version = func() string { sum := sha256.Sum256([]byte(css)); return hex.EncodeToString(sum[:6]) }()
+//go:embed live.js
+var script string
+
+// version makes an address another one when its contents are, so that browsers may keep it for ever.
+func version(contents string) string {
+	sum := sha256.Sum256([]byte(contents))
+	return hex.EncodeToString(sum[:6])
+}
 
 // StylePath is where the pages' stylesheet is.
-func StylePath() string { return "/page-" + version + ".css" }
+func StylePath() string { return "/page-" + version(css) + ".css" }
+
+// ScriptPath is where the script is that brings figures up to date. No page needs it.
+func ScriptPath() string { return "/live-" + version(script) + ".js" }
 
 // Style answers with the stylesheet.
-func Style(w http.ResponseWriter, r *http.Request) {
+func Style(w http.ResponseWriter, r *http.Request) { constant(w, r, "text/css", css) }
+
+// Script answers with the script.
+func Script(w http.ResponseWriter, r *http.Request) { constant(w, r, "text/javascript", script) }
+
+func constant(w http.ResponseWriter, r *http.Request, kind, contents string) {
 	h := w.Header()
-	h.Set("Content-Type", "text/css; charset=utf-8")
+	h.Set("Content-Type", kind+"; charset=utf-8")
 	h.Set("Cache-Control", "public, max-age=31536000, immutable")
 	h.Set("X-Content-Type-Options", "nosniff")
-	http.ServeContent(w, r, "", time.Time{}, strings.NewReader(css))
+	http.ServeContent(w, r, "", time.Time{}, strings.NewReader(contents))
 }
 
 // MaxForm is the most bytes of a form.
 const MaxForm = 16 << 10
 
+// Policy is what a page may do beside what every page may, in the words of Content-Security-Policy.
+type Policy string
+
+// WithScript allows our own script, from its own address, to ask for our own pages.
+const WithScript Policy = "script-src 'self'; connect-src 'self'"
+
 // Guarded is next behind what every page for people has: nothing but our stylesheet is loaded and nothing but our forms are
 // sent, no other site shows the page in a frame or sends a form to it, nothing is kept by browsers or proxies, and a form has
-// at most MaxForm bytes. What another site sends is answered by refused.
-func Guarded(next, refused http.Handler) http.Handler {
+// at most MaxForm bytes. What another site sends is answered by refused. Scripts are refused but with WithScript.
+func Guarded(next, refused http.Handler, more ...Policy) http.Handler {
+	policy := "default-src 'none'; style-src 'self'; img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+	for _, m := range more {
+		policy += "; " + string(m)
+	}
 	var origin http.CrossOriginProtection
 	origin.SetDenyHandler(refused)
 	checked := origin.Handler(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
-		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+		h.Set("Content-Security-Policy", policy)
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "same-origin") // with none at all, browsers would not say that a form is our own
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")

@@ -12,7 +12,7 @@ import (
 )
 
 // Templates are a set of pages in both languages. They say words by name, {{t "name"}}, and know the stylesheet's address,
-// {{style}}, and a fresh nonce for a form, {{nonce}}.
+// {{style}}, that of the script, {{script}}, and a fresh nonce for a form, {{nonce}}.
 type Templates map[Language]*template.Template
 
 // Parse reads the pages, *.html, of files. It panics on what cannot be read, as they are part of the program.
@@ -26,8 +26,9 @@ func Parse(files fs.FS, words map[string]Text) Templates {
 				}
 				return w.In(l), nil
 			},
-			"style": StylePath,
-			"nonce": uuid.NewString,
+			"style":  StylePath,
+			"script": ScriptPath,
+			"nonce":  uuid.NewString,
 		}).ParseFS(files, "*.html"))
 	}
 	return Templates{Korean: of(Korean), English: of(English)}

@@ -73,7 +73,7 @@ var direction = map[string][]string{
 }
 
 // lookingBack are the packages that look back over all stages: the story of a reservation, and the pages for people.
-var lookingBack = []string{"notifier/timeline", "notifier/resident", "notifier/console"}
+var lookingBack = []string{"notifier/timeline", "notifier/resident", "notifier/console", "notifier/console/bulk"}
 
 func importDirection(tr tree) (bad []string) {
 	for _, f := range tr.files {

@@ -37,7 +37,10 @@ const (
 	Corrected     Action = "corrected"
 	Cancelled     Action = "cancelled"
 	Noted         Action = "noted"
-	Redriven      Action = "redriven"
+	RunBegun      Action = "run-begun" // for many at once; see package bulk
+	RunPaused     Action = "run-paused"
+	RunContinued  Action = "run-continued"
+	RunStopped    Action = "run-stopped"
 	StaffAdded    Action = "staff-added"
 	StaffRole     Action = "staff-role-changed"
 	StaffPassword Action = "staff-password-changed"
