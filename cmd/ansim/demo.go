@@ -53,6 +53,7 @@ type demo struct {
 	key    string
 	slots  []string
 	before audit.Figures // of earlier runs in the same folder
+	level  slog.LevelVar // of what is logged
 
 	mu      sync.Mutex
 	clicked map[string]time.Time // by code, when its resident pressed the button
@@ -113,6 +114,9 @@ func (d *demo) run() error {
 	if d.cmd.Once {
 		return d.conclude(report)
 	}
+	if err := d.showStates(d.env.ctx); err != nil {
+		return err
+	}
 	d.leadOn(report)
 	<-d.env.ctx.Done()
 	d.say("\nstopping")
@@ -121,7 +125,8 @@ func (d *demo) run() error {
 
 // start brings up the phone network and the service, loads the programme and makes a key.
 func (d *demo) start() (err error) {
-	log := slog.New(slog.NewTextHandler(d.env.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	d.level.Set(slog.LevelWarn)
+	log := slog.New(slog.NewTextHandler(d.env.stderr, &slog.HandlerOptions{Level: &d.level}))
 	secret, err := keptSecret(d.cmd.Data)
 	if err != nil {
 		return err
@@ -131,7 +136,7 @@ func (d *demo) start() (err error) {
 	}
 	d.app, err = app.New(d.env.ctx, app.Config{
 		Kafka: app.Embedded, Data: d.cmd.Data, Addr: d.cmd.Addr, Secret: secret, Migrate: true, Roles: app.Roles,
-		Twilio: d.phones.settings(), DemoStaff: demoStaff,
+		Twilio: d.phones.settings(), DemoStaff: demoStaff, Reconcile: demoLooks,
 		Links: []app.Link{{URL: d.phones.url, Title: "The phones", What: "every text, on the phone that it arrived on"}},
 	}, log)
 	if err != nil {

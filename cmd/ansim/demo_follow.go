@@ -135,6 +135,8 @@ func (d *demo) leadOn(report audit.Report) {
 	d.say(`
 Look around (Ctrl-C ends it):
   start page   %[1]s/
+  am I booked? %[1]s/r
+  console      %[1]s/console
   the phones   %[2]s/
   API          %[1]s/openapi.json
   its docs     %[1]s/docs
@@ -144,6 +146,7 @@ Book someone yourself, and watch the phones:
     -H 'Content-Type: application/json' -H 'Idempotency-Key: my-first' \
     -d '{"slot_id":"%[4]s","language":"ko","resident":{"identity":"me","name":"홍길동","birth_date":"1967-05-05","phone":"010-1234-5678"}}'`,
 		d.app.URL(), d.phones.url, d.key, slot)
+	d.sayStates()
 }
 
 func (d *demo) figures(report audit.Report) {

@@ -72,6 +72,9 @@ func TestDemoStaysUpForTheBrowser(t *testing.T) {
 			t.Errorf("%s at %s: status %d, error %v", mark, page, a.status, err)
 		}
 	}
+	for _, of := range []string{"delivered", "on its way", "unknown", "failed", "held"} {
+		p.line(p.out, "  "+of)
+	}
 	if took := p.stop(); took > 15*time.Second {
 		t.Errorf("it took %s to end", took)
 	}
