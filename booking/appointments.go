@@ -61,17 +61,15 @@ func Appointments(ctx context.Context, tx *sqldb.Tx, ids []string, lock bool) (m
 	if err != nil {
 		return nil, err
 	}
-	var past history
-	if !lock {
-		changed := map[string]bool{}
-		for i := range rows {
-			if rows[i].Version > 1 {
-				changed[rows[i].ID] = true
-			}
+	changed := map[string]bool{}
+	for i := range rows {
+		if rows[i].Version > 1 {
+			changed[rows[i].ID] = true
 		}
-		if past, err = loadHistory(ctx, tx, changed); err != nil {
-			return nil, err
-		}
+	}
+	past, err := loadHistory(ctx, tx, changed)
+	if err != nil {
+		return nil, err
 	}
 	found, z := make(map[string]Appointment, len(rows)), zones{}
 	for i := range rows {

@@ -235,7 +235,7 @@ func (b *batch) book(req *request) (outcome, error) {
 	slot.change++
 	b.active[who] = r
 	b.inserted = append(b.inserted, r)
-	if err := b.tell(event.Booked, r, req); err != nil {
+	if err := b.tell(event.Booked, r, r.recipients(), req); err != nil {
 		return outcome{}, err
 	}
 	return outcome{reply: Reply{Reservation: r.reservation(b.zones), Created: true}}, nil
@@ -258,14 +258,14 @@ func (b *batch) resend(req *request) (outcome, error) {
 
 func refuse(r *Refusal) (outcome, error) { return outcome{refusal: r}, nil }
 
-// tell notes the event of a change.
-func (b *batch) tell(t event.Type, r *row, req *request) error {
+// tell notes the event of a change, with those who are to get a text.
+func (b *batch) tell(t event.Type, r *row, to []event.Recipient, req *request) error {
 	id, err := uuid.NewV7()
 	if err != nil {
 		return fmt.Errorf("make an event id: %w", err)
 	}
 	b.events = append(b.events, event.Event{ID: id.String(), Type: t, ReservationID: r.ID, Version: r.Version,
-		Recipients: r.recipients(), Time: b.now, Traceparent: traceparent(req.call.Traceparent)})
+		Recipients: to, Time: b.now, Traceparent: traceparent(req.call.Traceparent)})
 	return nil
 }
 

@@ -63,9 +63,9 @@ func (b *batch) changeable(req *request) (*row, *Refusal) {
 	return r, nil
 }
 
-// changed is the answer to a change of r, which is told to everybody whom it knows.
-func (b *batch) changed(t event.Type, r *row, req *request) (outcome, error) {
-	if err := b.tell(t, r, req); err != nil {
+// changed is the answer to a change of r, which is told to everybody whom it knows, and to others.
+func (b *batch) changed(t event.Type, r *row, req *request, others ...event.Recipient) (outcome, error) {
+	if err := b.tell(t, r, append(r.recipients(), others...), req); err != nil {
 		return outcome{}, err
 	}
 	return outcome{reply: Reply{Reservation: r.reservation(b.zones)}}, nil
@@ -123,7 +123,8 @@ func (b *batch) admit(p *programme, birthDate string, slot *slotState) *Refusal 
 	return nil
 }
 
-// correct decides a correction. One that changes nothing makes no new version and no text.
+// correct decides a correction. One that changes nothing makes no new version and no text. A number that is replaced is told, too:
+// it may be a stranger's, or the resident's who did not ask for this.
 func (b *batch) correct(req *request) (outcome, error) {
 	r, no := b.changeable(req)
 	if no != nil {
@@ -142,9 +143,13 @@ func (b *batch) correct(req *request) (outcome, error) {
 	if name == r.Name && phone == r.Phone && language == r.Language {
 		return outcome{reply: Reply{Reservation: r.reservation(b.zones), Unchanged: true}}, nil
 	}
+	var others []event.Recipient
+	if phone != r.Phone {
+		others = append(others, event.Former)
+	}
 	b.replace(r)
 	r.Name, r.Phone, r.Language = name, phone, language
-	return b.changed(event.Changed, r, req)
+	return b.changed(event.Changed, r, req, others...)
 }
 
 // writeChanges writes what the batch changed of reservations that were there, and the versions that this replaced. The rows are

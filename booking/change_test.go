@@ -151,8 +151,8 @@ func TestCorrect(t *testing.T) {
 		if now.Version != 2 || now.Phone.Reveal() != "+821055556666" || now.Name.Reveal() != "홍길순" || now.Language != "ko" || now.Slot.ID != "g1" {
 			t.Errorf("corrected: %+v", now)
 		}
-		if n := w.count("SELECT COUNT(*) FROM outbox WHERE type = 'ansim.reservation.changed.v1' AND recipients = 'resident,booker'"); n != 1 {
-			t.Errorf("%d events for both", n)
+		if n := w.count("SELECT COUNT(*) FROM outbox WHERE type = 'ansim.reservation.changed.v1' AND recipients = 'resident,booker,former'"); n != 1 {
+			t.Errorf("%d events for both and the former number", n)
 		}
 		var past personal.Phone
 		err = w.db.Read(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error {
@@ -166,6 +166,9 @@ func TestCorrect(t *testing.T) {
 		// The answers of both are given again as they were, also when the name has changed once more.
 		if _, err := w.svc.Correct(t.Context(), w.call(), now.ID, booking.Correction{Name: "홍길녀"}, 0); err != nil {
 			t.Fatal(err)
+		}
+		if n := w.count("SELECT COUNT(*) FROM outbox WHERE recipients = 'resident,booker' AND version = 3"); n != 1 {
+			t.Errorf("%d events of a correction that leaves the number", n)
 		}
 		again, err := w.svc.Correct(t.Context(), call, now.ID, booking.Correction{Phone: "+821055556666", Name: "홍길순"}, 1)
 		got.Replayed = true

@@ -27,8 +27,7 @@ type Appointment struct {
 	TagKo, TagEn             string
 	SiteKo, SiteEn           string
 	ProgrammeKo, ProgrammeEn string
-	// PastPhones are the resident's numbers in earlier versions, where they were others. A Directory may leave them out when
-	// it is asked with lock: what is sent goes to the present number.
+	// PastPhones are the resident's numbers in earlier versions, where they were others.
 	PastPhones map[int]personal.Phone
 }
 
@@ -37,13 +36,16 @@ func (a Appointment) sentTo(m *Message) personal.Phone {
 	if was, ok := a.PastPhones[m.Version]; ok && m.Recipient == event.Resident {
 		return was
 	}
-	return a.phone(m.Recipient)
+	return a.phone(m)
 }
 
-// phone is the number of r, "" when the reservation has no such person.
-func (a Appointment) phone(r event.Recipient) personal.Phone {
-	if r == event.Booker {
+// phone is the number to which m goes, "" when the reservation has no such person.
+func (a Appointment) phone(m *Message) personal.Phone {
+	switch m.Recipient {
+	case event.Booker:
 		return a.BookerPhone
+	case event.Former: // the version that this message is about replaced it
+		return a.PastPhones[m.Version-1]
 	}
 	return a.Phone
 }
@@ -59,7 +61,7 @@ func (a Appointment) refusal(m *Message, now time.Time) string {
 		return ReasonSuperseded
 	case !now.Before(a.StartsAt):
 		return ReasonPast
-	case a.phone(m.Recipient) == "":
+	case a.phone(m) == "":
 		return ReasonNoRecipient
 	}
 	return ""
@@ -78,6 +80,6 @@ func (a Appointment) text(m *Message) (text.Out, error) {
 	return text.Render(text.In{
 		Kind: string(m.Kind), Language: a.Language, TagKo: a.TagKo, TagEn: a.TagEn, Name: a.Name,
 		SiteKo: a.SiteKo, SiteEn: a.SiteEn, StartsAt: at, Code: a.Code,
-		ForBooker: m.Recipient == event.Booker,
+		ForBooker: m.Recipient == event.Booker, ForFormer: m.Recipient == event.Former,
 	})
 }

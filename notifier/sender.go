@@ -298,7 +298,7 @@ func (s *sender) beginOne(m *Message, appointments map[string]Appointment, now t
 	}
 	token, hash := newToken(), sha256.Sum256([]byte(out.Body))
 	m.begin(token, hash[:], now, now.Add(s.policy.Lease))
-	return request{messageID: m.ID, segments: out.Segments, text: Text{To: a.phone(m.Recipient), Body: out.Body, Token: token,
+	return request{messageID: m.ID, segments: out.Segments, text: Text{To: a.phone(m), Body: out.Body, Token: token,
 		Valid: min(longestValidity, a.StartsAt.Sub(now))}}, true
 }
 

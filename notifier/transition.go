@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"ansim/schema/event"
 	"ansim/schema/sqldb"
 )
 
@@ -66,8 +67,12 @@ func (m *Message) begin(token string, bodyHash []byte, now, leaseEnd time.Time) 
 	m.plan(Answer, leaseEnd)
 }
 
-// finish gives m a state in which nothing more happens by itself. What a person has to see to stays in the queue.
+// finish gives m a state in which nothing more happens by itself. What a person has to see to stays in the queue. That a number
+// which is not the resident's any more could not be told is nobody's business: it may never have been anybody's.
 func (m *Message) finish(s State, reason string, now time.Time) {
+	if m.Recipient == event.Former && (s == StateHeld || s == StateFailed) {
+		s = StateSuppressed
+	}
 	m.move(s, reason)
 	if s == StateHeld || s == StateFailed {
 		m.plan(Person, now)

@@ -3,6 +3,8 @@ package notifier
 import (
 	"testing"
 	"time"
+
+	"ansim/schema/event"
 )
 
 // ofTwo is a confirmation whose first attempt became unknown and was not found, and whose second was just begun.
@@ -182,6 +184,36 @@ func TestNothingIsAskedOnceAllIsKnown(t *testing.T) {
 			news(m, now.Add(time.Minute))
 			if m.State != StateDelivered || m.next == nil || m.next.job != "" {
 				t.Errorf("got %s and %v, want nothing to be due", m.State, m.next)
+			}
+		})
+	}
+}
+
+// That a number which is not the resident's any more cannot be told needs nobody.
+func TestFormerNumberNeedsNobody(t *testing.T) {
+	t.Parallel()
+	p := Policy{}.withDefaults()
+	for name, end := range map[string]func(*Message){
+		"rejected": func(m *Message) {
+			m.outcome(m.newest(), Outcome{Class: Rejected, Disposition: Permanent, Code: 21211}, noon, p)
+		},
+		"opted out": func(m *Message) {
+			m.outcome(m.newest(), Outcome{Class: Rejected, Disposition: OptedOut, Code: 21610}, noon, p)
+		},
+		"not found": func(m *Message) {
+			p := p
+			p.Further = 0
+			m.outcome(m.newest(), Outcome{Class: Unknown}, noon, p)
+			m.missed(noon.Add(time.Hour), noon.Add(time.Hour), p)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := inFlight()
+			m.Recipient = event.Former
+			end(m)
+			if m.State != StateSuppressed || m.Reason == "" || m.next != nil && m.next.job != "" {
+				t.Errorf("%s (%s), then %+v", m.State, m.Reason, m.next)
 			}
 		})
 	}

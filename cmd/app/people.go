@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"ansim/notifier/console/bulk"
 	"ansim/notifier/resident"
 	"ansim/outbox"
+	"ansim/schema/event"
 )
 
 // residentPages are the pages on which residents find out whether they are booked. They have a part of the readers' pool of
@@ -22,7 +24,7 @@ func (a *App) residentPages() http.Handler {
 		Service: a.service,
 		Texts: func(ctx context.Context, id string) ([]notifier.TextStatus, error) {
 			found, err := notifier.Texts(ctx, a.db, []string{id})
-			return found[id], err
+			return slices.DeleteFunc(found[id], func(s notifier.TextStatus) bool { return s.Recipient == event.Former }), err
 		},
 		Explain: explain,
 		Late:    (&lateness{app: a}).now,

@@ -96,6 +96,9 @@ func (t texts) Texts(ctx context.Context, ids []string) (map[string][]api.Text, 
 	out := make(map[string][]api.Text, len(found))
 	for id, list := range found {
 		for _, s := range list {
+			if s.Recipient == event.Former { // no person of the reservation
+				continue
+			}
 			text := api.Text{Recipient: string(s.Recipient), Version: s.Version, Resend: s.Resend, Kind: string(s.Kind), State: string(s.State), Attempts: s.Attempts, Reason: s.Reason}
 			if s.AcceptedAt != nil {
 				text.AcceptedAt = &s.AcceptedAt.Time
@@ -118,10 +121,13 @@ func (s story) Timeline(ctx context.Context, id string) ([]api.TimelineEntry, er
 	if err != nil {
 		return nil, err
 	}
-	out := make([]api.TimelineEntry, len(entries))
-	for i, e := range entries {
-		out[i] = api.TimelineEntry{At: e.At, Type: string(e.Type), Version: e.Version, Slot: e.Slot, Recipient: string(e.Recipient),
-			Kind: string(e.Kind), Resend: e.Resend, Attempt: e.Attempt, Reason: e.Reason, Note: e.Note, Sentence: e.Sentence}
+	out := make([]api.TimelineEntry, 0, len(entries))
+	for _, e := range entries {
+		if e.Recipient == event.Former { // no person of the reservation; staff see these in the console
+			continue
+		}
+		out = append(out, api.TimelineEntry{At: e.At, Type: string(e.Type), Version: e.Version, Slot: e.Slot, Recipient: string(e.Recipient),
+			Kind: string(e.Kind), Resend: e.Resend, Attempt: e.Attempt, Reason: e.Reason, Note: e.Note, Sentence: e.Sentence})
 	}
 	return out, nil
 }
@@ -136,6 +142,9 @@ func LookAtTexts(ctx context.Context, tx *sqldb.Tx, ids []string) (map[string]ma
 	for id, texts := range found {
 		out[id] = make(map[event.Recipient]booking.NewestText, len(texts))
 		for to, n := range texts {
+			if to == event.Former {
+				continue
+			}
 			out[id][to] = booking.NewestText{Version: n.Version, Resend: n.Resend, State: string(n.State)}
 		}
 	}

@@ -12,6 +12,7 @@ import (
 // language is how texts look in one language.
 type language struct {
 	words    map[string]string // by kind
+	former   string            // instead of them, to the number that was replaced
 	encoding Encoding
 	cut      string // what stands for the end of a name that was cut
 	when     func(time.Time) string
@@ -24,6 +25,7 @@ type language struct {
 var languages = map[string]language{
 	"ko": {
 		words:    map[string]string{"confirmation": "예약완료", "change": "예약변경", "cancellation": "예약취소"},
+		former:   "연락처가 바뀌어 이 번호로는 더 보내지 않습니다",
 		encoding: UCS2, cut: "…",
 		when: func(t time.Time) string {
 			day := []string{"일", "월", "화", "수", "목", "금", "토"}[t.Weekday()]
@@ -38,6 +40,7 @@ var languages = map[string]language{
 	},
 	"en": {
 		words:    map[string]string{"confirmation": "Booked", "change": "Changed", "cancellation": "Cancelled"},
+		former:   "The number for this booking was changed; no more texts come here",
 		encoding: GSM7, cut: "..",
 		when:    func(t time.Time) string { return t.Format("Mon 2 Jan 15:04") },
 		write:   writeEnglish,
@@ -87,7 +90,9 @@ func writeEnglish(p parts) string {
 
 // finish writes the lines that both languages share: when and where, the code, the link.
 func finish(b *strings.Builder, p parts, code string) string {
-	b.WriteString("\n" + p.when)
+	if p.when != "" {
+		b.WriteString("\n" + p.when)
+	}
 	if p.site != "" {
 		b.WriteString(" " + p.site)
 	}

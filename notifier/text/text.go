@@ -7,7 +7,7 @@
 //
 // Render is a pure function: a further attempt or a resend of the same data has the same body, by which the provider's list
 // is searched. The booker's text differs from the resident's, so that a family with one phone gets two texts that can be
-// told apart.
+// told apart. Whoever has a number that was corrected is told that, and nothing of the reservation but the code.
 package text
 
 import (
@@ -49,6 +49,7 @@ type In struct {
 	Code         string    // with or without its dash
 	Link         string    // to the resident's page; "" for none
 	ForBooker    bool      // the text is for the one who booked for Name
+	ForFormer    bool      // the text is for whoever has the number that was replaced; it says nothing but that, and the code
 }
 
 // Out is a text, ready to be sent.
@@ -73,9 +74,15 @@ func Render(in In) (Out, error) {
 	if err != nil {
 		return Out{}, err
 	}
+	if in.ForFormer {
+		in.Name, in.SiteKo, in.SiteEn, in.Link, word = "", "", "", "", l.former
+	}
 	p := parts{
 		name: person(in.Name.Reveal(), l.allowed), word: word, forBooker: in.ForBooker,
 		when: l.when(in.StartsAt), code: code, link: link(in.Link),
+	}
+	if in.ForFormer {
+		p.when = ""
 	}
 	p.tag, p.site = plain(in.TagEn, l.allowed), plain(in.SiteEn, l.allowed)
 	if in.Language == "ko" {

@@ -53,6 +53,9 @@ func TestRender(t *testing.T) {
 		"a name of controls and directions": {with(func(in *In) { in.Name = "\u202e홍\x00길\u200b동\r\n" }), "[백신예약] 홍길동님 예약완료\n7/26(월)10:30 강남구보건소\n번호 K7Q29-3TX4M"},
 		"English": {with(func(in *In) { in.Language, in.Name = "en", "Jane O'Neil" }),
 			"[Vaccine] Booked: Jane O'Neil\nMon 26 Jul 10:30 Gangnam Health Center\nCode K7Q29-3TX4M"},
+		"for the former number": {with(func(in *In) { in.ForFormer, in.Link = true, "https://b.kr/r" }), "[백신예약] 연락처가 바뀌어 이 번호로는 더 보내지 않습니다\n번호 K7Q29-3TX4M"},
+		"English for the former number": {with(func(in *In) { in.Language, in.ForFormer = "en", true }),
+			"[Vaccine] The number for this booking was changed; no more texts come here\nCode K7Q29-3TX4M"},
 		"English for the booker": {with(func(in *In) { in.Language, in.Name, in.ForBooker = "en", "Jane O'Neil", true }),
 			"[Vaccine] Booked for Jane O'Neil\nMon 26 Jul 10:30 Gangnam Health Center\nCode K7Q29-3TX4M"},
 		"a Korean name in English": {with(func(in *In) { in.Language = "en" }),
@@ -112,7 +115,7 @@ func TestLimits(t *testing.T) {
 			StartsAt:  time.Unix(rapid.Int64Range(0, 4e9).Draw(t, "at"), 0).In(seoul),
 			Code:      rapid.StringMatching(`[0-9A-HJKMNP-TV-Z]{10}`).Draw(t, "code"),
 			Link:      rapid.OneOf(rapid.Just("https://b.kr/r"), rapid.String()).Draw(t, "link"),
-			ForBooker: rapid.Bool().Draw(t, "booker"),
+			ForBooker: rapid.Bool().Draw(t, "booker"), ForFormer: rapid.Bool().Draw(t, "former"),
 		}
 		got, err := Render(in)
 		if err != nil {
@@ -125,7 +128,11 @@ func TestLimits(t *testing.T) {
 		if want := in.Code[:5] + "-" + in.Code[5:]; !strings.Contains(got.Body, want) {
 			t.Fatalf("no code in %q", got.Body)
 		}
-		if n := strings.Count(got.Body, "\n"); n < 2 || n > 3 {
+		least, most := 2, 3
+		if in.ForFormer {
+			least, most = 1, 1
+		}
+		if n := strings.Count(got.Body, "\n"); n < least || n > most {
 			t.Fatalf("%d line breaks in %q", n, got.Body)
 		}
 		for _, r := range got.Body {

@@ -85,8 +85,8 @@ func showSID(k key) string { return "SM" + hex.EncodeToString(k[:]) }
 
 // What a text has to say, from the design's section 7: the word of its kind, when the appointment is, the code.
 var (
-	kindWords = [][]string{{"예약완료", "Booked"}, {"예약변경", "Changed"}, {"예약취소", "Cancelled"}}
-	kindBits  = map[string]uint8{"confirmation": 1, "change": 2, "cancellation": 4}
+	kindWords = [][]string{{"예약완료", "Booked"}, {"예약변경", "Changed"}, {"예약취소", "Cancelled"}, {"더 보내지 않습니다", "no more texts"}}
+	kindBits  = map[string]uint8{"confirmation": 1, "change": 2, "cancellation": 4, "former": 8}
 	codeForm  = regexp.MustCompile(`\b[0-9A-HJKMNP-TV-Z]{5}-[0-9A-HJKMNP-TV-Z]{5}\b`)
 	// A name cannot begin a line, so it cannot look like a time.
 	koreanWhen  = regexp.MustCompile(`(?m)^([0-9]{1,2}/[0-9]{1,2})\([일월화수목금토]\)([0-9]{2}:[0-9]{2})`)
@@ -154,13 +154,14 @@ type attemptRow struct {
 }
 
 const attemptRows = `SELECT a.token, CAST(a.message_id AS text) AS message_id, a.state, a.provider_sid, a.body_hash, a.started_at, a.unknown_at,
-		CASE WHEN m.state IN ('pending', 'sending', 'unknown') THEN 1 ELSE 0 END AS moving, m.kind,
-		CASE WHEN r.version = m.version OR h.version IS NOT NULL THEN 1 ELSE 0 END AS known, r.code, COALESCE(h.language, r.language) AS language,
-		CASE m.recipient WHEN 'booker' THEN r.booker_phone ELSE COALESCE(h.phone, r.phone) END AS phone,
-		COALESCE(h.starts_at, s.starts_at) AS starts_at, p.time_zone, p.applied_at,
+		CASE WHEN m.state IN ('pending', 'sending', 'unknown') THEN 1 ELSE 0 END AS moving,
+		CASE m.recipient WHEN 'former' THEN 'former' ELSE m.kind END AS kind, CASE WHEN r.version = m.version OR h.version IS NOT NULL THEN 1 ELSE 0 END AS known, r.code, COALESCE(h.language, r.language) AS language,
+		CASE m.recipient WHEN 'booker' THEN r.booker_phone WHEN 'former' THEN b.phone ELSE COALESCE(h.phone, r.phone) END AS phone,
+		CASE WHEN m.recipient <> 'former' THEN COALESCE(h.starts_at, s.starts_at) END AS starts_at, p.time_zone, p.applied_at,
 		CASE WHEN f.attempt_token IS NULL THEN 0 ELSE 1 END AS failed
 	FROM attempt a JOIN message m ON m.id = a.message_id LEFT JOIN reservation r ON r.id = m.reservation_id
 	LEFT JOIN reservation_history h ON h.reservation_id = m.reservation_id AND h.version = m.version
+	LEFT JOIN reservation_history b ON m.recipient = 'former' AND b.reservation_id = m.reservation_id AND b.version = m.version - 1
 	LEFT JOIN slot s ON s.id = r.slot_id LEFT JOIN programme p ON p.id = r.programme_id
 	LEFT JOIN (SELECT DISTINCT attempt_token FROM receipt WHERE status IN ('failed', 'undelivered', 'canceled')) AS f
 		ON f.attempt_token = a.token `

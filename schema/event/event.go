@@ -40,11 +40,15 @@ var types = []Type{Booked, Changed, Cancelled}
 // Recipient is who a text is for.
 type Recipient string
 
-// The people of a reservation. Booker is the one who booked for somebody else.
+// The people of a reservation. Booker is the one who booked for somebody else. Former is whoever has the number that a correction
+// replaced: they are told that no more texts come, and nothing of the reservation but its code, which they had.
 const (
 	Resident Recipient = "resident"
 	Booker   Recipient = "booker"
+	Former   Recipient = "former"
 )
+
+var recipients = []Recipient{Resident, Booker, Former}
 
 // Event is one change of a reservation.
 type Event struct {
@@ -154,14 +158,15 @@ func Decode(headers []Header, data []byte) (Event, error) {
 		return Event{}, fmt.Errorf("%w: version is out of range", ErrMalformed)
 	case b.Resend < 0 || b.Resend > math.MaxInt32:
 		return Event{}, fmt.Errorf("%w: resend is out of range", ErrMalformed)
-	case len(b.Recipients) == 0 || len(b.Recipients) > 2:
-		return Event{}, fmt.Errorf("%w: recipients must be one or two", ErrMalformed)
-	case len(b.Recipients) == 2 && b.Recipients[0] == b.Recipients[1]:
-		return Event{}, fmt.Errorf("%w: a recipient stands twice", ErrMalformed)
+	case len(b.Recipients) == 0 || len(b.Recipients) > len(recipients):
+		return Event{}, fmt.Errorf("%w: recipients must be one to three", ErrMalformed)
 	}
-	for _, r := range b.Recipients {
-		if r != Resident && r != Booker {
+	for i, r := range b.Recipients {
+		if !slices.Contains(recipients, r) {
 			return Event{}, fmt.Errorf("%w: unknown recipient", ErrMalformed)
+		}
+		if slices.Contains(b.Recipients[:i], r) {
+			return Event{}, fmt.Errorf("%w: a recipient stands twice", ErrMalformed)
 		}
 	}
 	e.ReservationID, e.Version, e.Recipients, e.Resend = b.ReservationID, b.Version, b.Recipients, b.Resend

@@ -30,6 +30,8 @@ func golden() map[string]event.Event {
 			Version: 2, Recipients: []event.Recipient{event.Resident}, Resend: 3, Time: at.Add(time.Hour)},
 		"cancelled": {ID: "018f3c5e-7b1c-7c3d-9e2f-0123456789ab", Type: event.Cancelled, ReservationID: "018f3c5e-7b1a-7000-8000-000000000001",
 			Version: 3, Recipients: []event.Recipient{event.Booker}, Time: at.Truncate(time.Second)},
+		"corrected": {ID: "018f3c5e-7b1d-7c3d-9e2f-0123456789ab", Type: event.Changed, ReservationID: "018f3c5e-7b1a-7000-8000-000000000001",
+			Version: 2, Recipients: []event.Recipient{event.Resident, event.Booker, event.Former}, Time: at},
 	}
 }
 
@@ -210,6 +212,7 @@ func TestDecodeRefusesWhatIsDamaged(t *testing.T) {
 		{name: "empty recipients", body: map[string]any{"recipients": []string{}}},
 		{name: "three recipients", body: map[string]any{"recipients": []string{"resident", "booker", "resident"}}},
 		{name: "a recipient twice", body: map[string]any{"recipients": []string{"resident", "resident"}}},
+		{name: "a recipient twice", body: map[string]any{"recipients": []string{"resident", "former", "resident"}}},
 		{name: "unknown recipient", body: map[string]any{"recipients": []string{canary}}},
 	} {
 		e, err := event.Decode(c.apply(t))

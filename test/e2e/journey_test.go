@@ -78,7 +78,7 @@ func journey(t *testing.T, in *installation) {
 	if again := in.mustPost(http.StatusOK, "/v1/reservations/"+booked.ID+"/cancel", "third", map[string]any{}); string(again.body) != string(a.body) {
 		t.Errorf("the same cancel again got another answer: %s", again.body)
 	}
-	for _, x := range in.texts(t)[6:] {
+	for _, x := range in.texts(t)[7:] {
 		if !x.cancels() || x.code() != booked.Code {
 			t.Errorf("the text says %q", x.Body)
 		}
@@ -110,8 +110,21 @@ func changed(t *testing.T, in *installation, booked reservation) {
 	in.delivered(booked.ID, 4)
 	in.mustPost(http.StatusOK, path+"/contact", "corrected", map[string]any{"phone": "010-3456-7890"})
 	in.delivered(booked.ID, 6)
+	// The number that was replaced is told, too. That is no text of the reservation's people, so the API does not show it.
+	await(t, time.Minute, "the former number is told", func() error {
+		if n := len(in.texts(t)); n != 7 {
+			return fmt.Errorf("%w: %d texts", errNotYet, n)
+		}
+		return nil
+	})
 	to := map[string]int{}
 	for _, x := range in.texts(t)[2:] {
+		if strings.Contains(x.Body, "더 보내지 않습니다") {
+			if x.To != "+821023456789" || x.code() != booked.Code || strings.Contains(x.Body, "홍") || strings.Contains(x.Body, "보건소") {
+				t.Errorf("to %s: %q", x.To, x.Body)
+			}
+			continue
+		}
 		to[x.To]++
 		if !strings.Contains(x.Body, "예약변경") || x.code() != booked.Code {
 			t.Errorf("the text says %q", x.Body)
