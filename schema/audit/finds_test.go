@@ -26,6 +26,9 @@ var plantings = map[string]planted{
 	"no message for the booker": {func(w world) {
 		w.exec(`UPDATE outbox SET recipients = 'resident,booker' WHERE event_id = ?`, event(2))
 	}, "I1", "event that never became a message", event(2)},
+	"no message for the former number": {func(w world) {
+		w.exec(`UPDATE outbox SET recipients = 'resident,former' WHERE event_id = ?`, event(2))
+	}, "I1", "event that never became a message", event(2)},
 	"a request without an event": {func(w world) {
 		w.again(2, 0)
 		w.exec(`DELETE FROM outbox WHERE event_id = ?`, event(302))

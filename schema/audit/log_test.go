@@ -50,6 +50,8 @@ func TestLog(t *testing.T) {
 			"I6-log", "text that says something else than its attempt", sidOf(2)},
 		"another number": {nil, func(log string, w world) string { return strings.Replace(log, phoneOf(2), phoneOf(9), 1) },
 			"I6-log", "text that went to another number", sidOf(2)},
+		"to a former number that never was": {func(w world) { w.exec(`UPDATE message SET recipient = 'former' WHERE id = ?`, message(2)) },
+			func(log string, w world) string { return log }, "I6-log", "text that went to another number", sidOf(2)},
 		"to a booker whom there is not": {func(w world) { w.exec(`UPDATE message SET recipient = 'booker' WHERE id = ?`, message(2)) },
 			func(log string, w world) string { return log }, "I6-log", "text that went to another number", sidOf(2)},
 		"another code": {func(w world) { w.exec(`UPDATE reservation SET code = 'ABCDE00009' WHERE id = ?`, reservation(2)) },
