@@ -16,6 +16,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"sync"
 	"time"
 
@@ -81,6 +82,7 @@ func New(opts Options) *Pages {
 	mux.HandleFunc("GET /r/", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/r", http.StatusSeeOther) })
 	busy := p.at("start", func(v *visit) { v.busy() })
 	p.handler = page.Guarded(page.Bounded(mux, busy, opts.Reads, patience), p.at("start", func(v *visit) {
+		v.r.PostForm = url.Values{} // what another site sent is not shown again
 		v.message(http.StatusForbidden, "foreign")
 	}))
 	go p.sendCodes()
