@@ -136,7 +136,21 @@ func (b *counter) look(ctx context.Context, window time.Duration) (chan lookRepo
 	if err != nil {
 		return nil, err
 	}
-	p, err := b.st.child("look", lookOrders{Addr: b.svc.addr, Key: b.svc.key, Booked: booked, Connections: 8, PerSecond: 100, Window: window})
+	// In turns with the code and birth date, as a resident does, and by the id, as a client does.
+	var requests []string
+	for i, who := range booked {
+		if i%2 == 0 {
+			requests = append(requests, request(b.svc.addr, "/v1/lookup", "", "application/json", fmt.Sprintf(`{"code":%q,"birth_date":%q}`, who.Code, who.BirthDate)))
+		} else {
+			requests = append(requests, request(b.svc.addr, "/v1/reservations/"+who.ID, "Authorization: Bearer "+b.svc.key+"\r\n", "", ""))
+		}
+	}
+	return b.st.look(lookOrders{Addr: b.svc.addr, Requests: requests, Connections: 8, PerSecond: 100, Window: window})
+}
+
+// look sends people to look up, and reports when the time is over.
+func (st *stage) look(o lookOrders) (chan lookReport, error) {
+	p, err := st.child("look", o)
 	if err != nil {
 		return nil, err
 	}

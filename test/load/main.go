@@ -1,15 +1,15 @@
 // Command load measures ansim on PostgreSQL and Apache Kafka, which it starts for itself on this machine:
 //
-//	go run ./test/load [-only relay,latency,booking,sqlite,past,sending,history,texts] [-profile DIR]
+//	go run ./test/load [-only relay,latency,booking,sqlite,past,pages,sending,history,texts] [-profile DIR]
 //
 // It prints a table and, as its last line, the same as one JSON object. The figures are what this machine did with
 // everything on it at once: the databases, the phone network and the crowd all take from the same processors, so each figure
 // comes with the CPU time that every process took and the machine's load average before. There are no thresholds.
 //
 // What is measured runs as in production: `relay` and `latency` use the relay, publisher and consumer in this process;
-// `booking`, `past`, `sending`, `history` and `texts` use a serving process of its own, a phone network that makes its log durable, and a crowd on
-// keep-alive connections, each a process too. Databases are fresh for each part, with fsync on. It takes some fifteen
-// minutes, half of them to write pasts of ten million bookings and texts.
+// `booking`, `past`, `pages`, `sending`, `history` and `texts` use a serving process of its own, a phone network that makes its log durable, and a crowd on
+// keep-alive connections, each a process too. Databases are fresh for each part, with fsync on. It takes some twenty
+// minutes, most of them to write pasts of ten million bookings and texts.
 //
 // It needs PostgreSQL's programs, Java and Kafka's jars; see packages dbtest and kafkatest for where they are found.
 package main
@@ -75,6 +75,7 @@ var parts = []part{
 	{"booking", bookHotSlot},
 	{"sqlite", bookOnSQLite},
 	{"past", bookWithHistory},
+	{"pages", askAtPages},
 	{"sending", sendOnly},
 	{"history", sendWithHistory},
 	{"texts", bookAndText},
@@ -89,7 +90,7 @@ func main() {
 		return
 	}
 	var s settings
-	only := flag.String("only", "relay,latency,booking,sqlite,past,sending,history,texts", "which `parts` to measure")
+	only := flag.String("only", "relay,latency,booking,sqlite,past,pages,sending,history,texts", "which `parts` to measure")
 	flag.IntVar(&s.rows, "rows", 200_000, "rows of the relay's backlog")
 	flag.IntVar(&s.people, "people", 20_000, "people who book and are texted")
 	flag.IntVar(&s.history, "history", 10_000_000, "past reservations, and finished messages, that are there before")
