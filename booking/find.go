@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -87,4 +88,21 @@ func Taken(ctx context.Context, db *sqldb.DB) (n int64, err error) {
 		return 0, fmt.Errorf("count the places taken: %w", err)
 	}
 	return n, nil
+}
+
+// CommonZone is the zone that all programmes are in, for what is not about a single one of them; UTC when they are in several, or
+// there is none.
+func CommonZone(ctx context.Context, db *sqldb.DB) (*time.Location, error) {
+	var names []string
+	err := db.Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+		names = nil
+		return tx.Select(ctx, &names, `SELECT DISTINCT time_zone FROM programme LIMIT 2`)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the programmes' zones: %w", err)
+	}
+	if len(names) != 1 {
+		return time.UTC, nil
+	}
+	return zones{}.location(names[0]), nil
 }

@@ -111,3 +111,31 @@ func firstWithout(ctx context.Context, tx *sqldb.Tx, events []event.Event) (time
 	}
 	return time.Time{}, nil
 }
+
+// Trouble is what is on its way to be solved without anybody, for one reason.
+type Trouble struct {
+	State  State      `db:"state"` // unknown: it is being found out; undelivered: a further attempt follows
+	Reason string     `db:"reason"`
+	Count  int64      `db:"count"`
+	Oldest sqldb.Time `db:"oldest"`
+}
+
+// Troubles counts the texts of unknown outcome and those that were taken and did not arrive, by their reasons. It reads only the
+// queue and the messages of what it counts.
+func Troubles(ctx context.Context, db *sqldb.DB) (found []Trouble, err error) {
+	err = db.Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+		found = nil
+		now, err := tx.Now(ctx)
+		if err != nil {
+			return err
+		}
+		return tx.Select(ctx, &found, `SELECT m.state, m.reason, COUNT(*) AS count, MIN(m.updated_at) AS oldest
+			FROM message_queue q JOIN message m ON m.id = q.message_id
+			WHERE (q.job = 'look' OR q.job = 'send' AND q.since > ?) AND m.state IN ('unknown', 'undelivered')
+			GROUP BY m.state, m.reason ORDER BY m.state DESC, count DESC, m.reason`, tx.Unplanned(sqldb.At(now))...)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("count what is being solved: %w", err)
+	}
+	return found, nil
+}

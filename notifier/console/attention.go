@@ -3,7 +3,6 @@ package console
 import (
 	"net/http"
 	"strconv"
-	"time"
 
 	"ansim/notifier"
 	"ansim/notifier/console/trail"
@@ -30,6 +29,15 @@ func (c *Console) attention(v *visit) {
 		v.view.Attention = append(v.view.Attention, causeView{Kind: string(k.Kind), Cause: k.Cause, Why: page.Text(k.Why).In(v.lang), Count: k.Count,
 			Oldest: page.Relative(v.lang, -v.now.Sub(k.Oldest)), MayHaveArrived: k.MayHaveArrived, Open: k.Standing == notifier.StandingOpen})
 	}
+	troubles, err := notifier.Troubles(v.r.Context(), c.opts.DB)
+	if err != nil {
+		v.fail("troubles", err)
+		return
+	}
+	for _, k := range troubles {
+		v.view.Troubles = append(v.view.Troubles, causeView{Kind: words["trouble-"+string(k.State)].In(v.lang), Cause: k.Reason, Why: v.opts.Explain(k.Reason, string(v.lang)),
+			Count: k.Count, Oldest: page.Relative(v.lang, -v.now.Sub(k.Oldest.Time))})
+	}
 	v.show(http.StatusOK, "attention")
 }
 
@@ -52,7 +60,7 @@ func (c *Console) trail(v *visit) {
 		return
 	}
 	for _, e := range entries {
-		v.view.Trail = append(v.view.Trail, trailView{Seq: e.Seq, At: v.when(e.At, time.UTC), Actor: e.Actor, Action: string(e.Action), Reservation: e.Reservation, More: e.Detail})
+		v.view.Trail = append(v.view.Trail, trailView{Seq: e.Seq, At: v.when(e.At, v.zone()), Actor: e.Actor, Action: string(e.Action), Reservation: e.Reservation, More: e.Detail})
 	}
 	if n := len(entries); n == trailPage && entries[n-1].Seq > 1 {
 		v.view.Before = entries[n-1].Seq

@@ -142,15 +142,18 @@ func (r *rig) look(_ context.Context, _ *sqldb.Tx, ids []string) (map[string]map
 func (r *rig) desk() *bulk.Desk { return &bulk.Desk{DB: r.db, Parked: r.parked(), Look: r.look} }
 
 // fails makes the text of a reservation one that failed.
-func (r *rig) fails(reservation, reason string) {
+func (r *rig) fails(reservation, reason string) { r.t.Helper(); r.stands(reservation, "failed", "person", reason) }
+
+// stands makes a text of a reservation that stands so, with what is due for it.
+func (r *rig) stands(reservation, state, job, reason string) {
 	r.t.Helper()
 	id, at := uuid.NewString(), sqldb.At(r.now())
 	if err := r.db.Write(r.t.Context(), func(ctx context.Context, tx *sqldb.Tx) error {
 		if _, err := tx.Exec(ctx, `INSERT INTO message (id, event_id, reservation_id, version, kind, recipient, state, reason, event_at, created_at, updated_at)
-			VALUES (?, ?, ?, 1, 'confirmation', 'resident', 'failed', ?, ?, ?, ?)`, id, uuid.NewString(), reservation, reason, at, at, at); err != nil {
+			VALUES (?, ?, ?, 1, 'confirmation', 'resident', ?, ?, ?, ?, ?)`, id, uuid.NewString(), reservation, state, reason, at, at, at); err != nil {
 			return err
 		}
-		_, err := tx.Exec(ctx, `INSERT INTO message_queue (message_id, job, priority, due_at, since) VALUES (?, 'person', 0, ?, ?)`, id, at, at)
+		_, err := tx.Exec(ctx, `INSERT INTO message_queue (message_id, job, priority, due_at, since) VALUES (?, ?, 0, ?, ?)`, id, job, sqldb.At(r.now().Add(time.Minute)), sqldb.At(r.now().Add(time.Minute)))
 		return err
 	}); err != nil {
 		r.t.Fatal(err)
@@ -510,7 +513,7 @@ func TestWords(t *testing.T) {
 		used[k], used[k+"-s"] = true, true
 	}
 	for prefix, names := range map[string]string{
-		"about-": "item cause all all-events all-texts slot", "run-": "begun running paused stopped done failed", "provider-": "ok throttled away refused none",
+		"about-": "item cause all all-events all-texts slot", "run-": "begun running paused stopped done failed", "provider-": "ok throttled away refused none", "trouble-": "unknown undelivered",
 		"outcome-": "may-have-arrived permanent gone superseded past sent-again no-reservation pending cool-down", "cha": "rt",
 	} {
 		for _, name := range strings.Fields(names) {

@@ -95,7 +95,6 @@ type waitingView struct {
 	Provider                           string
 	Late                               bool // the provider is not as it should be
 	Charts                             map[string]chart
-	At                                 page.Moment
 }
 
 // chart is a line of the last minutes, of the size 120 × 32.
@@ -109,7 +108,7 @@ type chart struct {
 func (v *visit) waiting(now sample, before []sample) *waitingView {
 	w := now.backlog
 	f := &waitingView{Booked: now.booked, Waiting: w.Pending + w.Sending, LookingUp: w.Unknown, Person: w.Person, PerSecond: fmt.Sprintf("%.1f", w.Rate),
-		Notifiers: len(w.Processes), At: v.when(now.at, time.UTC)}
+		Notifiers: len(w.Processes)}
 	if d, known := w.Drain(); known && f.Waiting > 0 {
 		f.Drain = page.Span(v.lang, d)
 	}

@@ -42,7 +42,8 @@ type itemView struct {
 // runView is one that was set off.
 type runView struct {
 	ID, What, State, Says, Reason, By string
-	Began, Changed                    page.Moment
+	Began                             page.Moment
+	Zone                              string
 	Total, Done, Passed, Looked, Left int64
 	Not                               []outcomeView
 	MayPause, MayGoOn, MayStop        bool
@@ -70,8 +71,9 @@ func (v *visit) runs(code int) {
 // runOf says a run in words.
 func (v *visit) runOf(r bulk.Run) runView {
 	out := runView{ID: r.ID, What: v.what(r.Order), State: string(r.State), Says: words["run-"+string(r.State)].In(v.lang), Reason: r.Reason,
-		By: strings.TrimPrefix(r.By, "staff:"), Began: v.when(r.Began, time.UTC), Changed: v.when(r.Changed, time.UTC), Total: max(r.Total, r.Done+r.Passed),
+		By: strings.TrimPrefix(r.By, "staff:"), Began: v.when(r.Began, v.zone()), Total: max(r.Total, r.Done+r.Passed),
 		Done: r.Done, Passed: r.Passed, Looked: r.Done + r.Passed, Left: r.Left(), Not: v.outcomes(r.Outcomes)}
+	out.Zone = v.view.Zone
 	switch r.State {
 	case bulk.Running:
 		out.MayPause, out.MayStop = true, true
@@ -175,7 +177,7 @@ func (v *visit) plan(o bulk.Order, code int) {
 		view.Why = v.opts.Explain(o.Target, string(v.lang))
 	}
 	for _, it := range p.Samples {
-		view.Items = append(view.Items, itemView{ID: it.ID, Kind: string(it.Kind), Reservation: it.ReservationID, Since: v.when(it.Since, time.UTC), Risky: it.MayHaveArrived})
+		view.Items = append(view.Items, itemView{ID: it.ID, Kind: string(it.Kind), Reservation: it.ReservationID, Since: v.when(it.Since, v.zone()), Risky: it.MayHaveArrived})
 	}
 	v.view.Plan = view
 	v.show(code, "plan")

@@ -69,6 +69,21 @@ func TestRuns(t *testing.T) {
 	})
 }
 
+// What is being solved without anybody is shown, too, by its reason.
+func TestTroubles(t *testing.T) {
+	each(t, func(t *testing.T, r *rig) {
+		b := r.signedIn(staff.Viewer)
+		if a := b.get("/console/attention"); a.code != 200 || strings.Contains(a.body, words["troubles"].Ko) {
+			t.Errorf("of nothing: %d\n%s", a.code, a.body)
+		}
+		r.stands(r.book("one").ID, "unknown", "look", "answer-lost")
+		r.stands(r.book("two").ID, "undelivered", "send", "error-30003")
+		r.stands(r.book("three").ID, "undelivered", "send", "error-30003")
+		r.stands(r.book("four").ID, "pending", "send", "")
+		b.says(b.get("/console/attention"), 200, words["attention-0"].Ko, words["trouble-unknown"].Ko+" · answer-lost", words["trouble-undelivered"].Ko+" · error-30003", "<td>2</td>")
+	})
+}
+
 // The part of the page that moves does not keep a session alive.
 func TestLiveDoesNotKeepTheSession(t *testing.T) {
 	each(t, func(t *testing.T, r *rig) {

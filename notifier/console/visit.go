@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"time"
 
+	"ansim/booking"
 	"ansim/notifier/console/staff"
 	"ansim/notifier/page"
 )
@@ -21,7 +22,8 @@ type visit struct {
 	who  staff.Account // zero: nobody is signed in
 	view view
 	// quiet: the request was made by the page and not by a person; the session is not kept alive by it.
-	quiet bool
+	quiet  bool
+	common *time.Location // see zone
 }
 
 // view is what the templates show.
@@ -32,6 +34,7 @@ type view struct {
 	Here        string // the address, for the switch of languages; "" when it is of a form
 	Key         string // of a message
 	Notice      string
+	Zone        string // of the times of what is not about one programme
 	Errors      page.Mistakes
 	Form        map[string]string
 
@@ -46,6 +49,7 @@ type view struct {
 	More      bool
 	Case      *caseView
 	Attention []causeView
+	Troubles  []causeView // what is being solved without anybody
 	Trail     []trailView
 	Plan      *planView
 	Runs      []runView
@@ -70,6 +74,18 @@ func (v *visit) speak() {
 	} else if kept := page.Language(v.sessions.GetString(ctx, keyLang)); kept != "" {
 		v.lang = kept
 	}
+}
+
+// zone is that of what is not about one programme.
+func (v *visit) zone() *time.Location {
+	if v.common == nil {
+		zone, err := booking.CommonZone(v.r.Context(), v.opts.DB)
+		if err != nil {
+			zone = time.UTC
+		}
+		v.common, v.view.Zone = zone, v.now.In(zone).Format("MST")
+	}
+	return v.common
 }
 
 // when says a time in a zone, with how far it is from now.
