@@ -229,6 +229,11 @@ func (r *run) judge(ctx context.Context, tx *sqldb.Tx) (report Report, err error
 		}
 		report.Invariants = append(report.Invariants, found)
 	}
+	trail, err := r.trail(ctx)
+	if err != nil {
+		return report, fmt.Errorf("check I11: %w", err)
+	}
+	report.Invariants = append(report.Invariants, trail)
 	if r.topic != nil {
 		found, err := r.compareTopic(ctx)
 		if err != nil {

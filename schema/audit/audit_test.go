@@ -31,7 +31,7 @@ func TestClean(t *testing.T) {
 		for _, i := range r.Invariants {
 			checked[i.ID] = i.Checked
 		}
-		want := map[string]int64{"I1": 3, "I2": 3, "I3": 1, "I4": 6, "I5": 3, "I6": 3, "I7": 6, "I8": 0, "I12": 0, "I13": 3,
+		want := map[string]int64{"I1": 3, "I2": 3, "I3": 1, "I4": 6, "I5": 3, "I6": 3, "I7": 6, "I8": 0, "I9": 0, "I11": 0, "I12": 0, "I13": 3,
 			"I2-log": 3, "I6-log": 3, "I16-log": 3}
 		if diff := cmp.Diff(want, checked); diff != "" {
 			t.Error(diff)

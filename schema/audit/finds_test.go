@@ -215,6 +215,43 @@ var plantings = map[string]planted{
 		w.exec(`UPDATE message SET state = 'unknown' WHERE id = ?`, message(2))
 	}, "I8", "unknown message without an unknown attempt", message(2)},
 
+	"sent again by nobody": {func(w world) {
+		w.again(2, 0)
+		w.exec(`UPDATE resend SET requested_by = 'staff:lee'`)
+	}, "I9", "text sent again by staff that the trail does not know", event(302)},
+	"sent again twice for one click": {func(w world) {
+		w.again(2, 0)
+		w.again(3, 0)
+		w.exec(`UPDATE resend SET requested_by = 'staff:lee'`)
+		w.exec(`UPDATE resend SET reservation_id = ?, number = 2 WHERE reservation_id = ?`, reservation(2), reservation(3))
+		w.trail(trailRow{Actor: "staff:lee", Action: "resent", Reservation: reservation(2)})
+	}, "I9", "reservation whose texts were sent again more often than somebody asked", reservation(2)},
+	"set off by nobody": {func(w world) {
+		w.exec(`INSERT INTO staff_run (id, about, kind, target, reason, accept_duplicates, actor, state, total, done, passed, outcomes, place, began_at,
+			changed_at, lease_by, lease_until) VALUES (?, 'all', '', '', 'x', 0, 'staff:lee', 'done', 1, 1, 0, '{}', '', ?, ?, '', ?)`, id(8, 1), noon, noon, noon)
+	}, "I9", "work on many that the trail does not know", id(8, 1)},
+	"an entry that was taken out": {func(w world) {
+		w.trail(trailRow{Action: "viewed"}, trailRow{Action: "viewed", Seq: 3})
+	}, "I11", "entry that is missing", "entry 2"},
+	"the last entry taken out": {func(w world) {
+		w.trail(trailRow{Action: "viewed"})
+		w.exec(`UPDATE staff_trail_head SET seq = 2`)
+	}, "I11", "entry that is missing", "entry 2"},
+	"an entry put in": {func(w world) {
+		w.trail(trailRow{Action: "viewed"}, trailRow{Action: "viewed", Previous: []byte("else")})
+	}, "I11", "entry that does not follow the one before it", "entry 2"},
+	"an entry that was changed": {func(w world) {
+		w.trail(trailRow{Action: "viewed", Hash: []byte("else")})
+	}, "I11", "entry that is not as it was written", "entry 1"},
+	"an entry behind the head": {func(w world) {
+		w.trail(trailRow{Action: "viewed"}, trailRow{Action: "viewed"})
+		w.exec(`UPDATE staff_trail_head SET seq = 1`)
+	}, "I11", "entry that the head does not know", "entry 2"},
+	"no head": {func(w world) {
+		w.trail(trailRow{Action: "viewed"})
+		w.exec(`DELETE FROM staff_trail_head`)
+	}, "I11", "trail without its head", "entry 1"},
+
 	"nobody knows of the change": {func(w world) { w.exec(`UPDATE reservation SET version = 2 WHERE id = ?`, reservation(2)) },
 		"I13", "last state that nobody is told", reservation(2)},
 	"the booker does not know": {func(w world) {

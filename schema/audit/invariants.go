@@ -3,10 +3,10 @@ package audit
 import "fmt"
 
 // invariants are the promises that tables alone can show: what was booked (here), and what was told (invariants_texts.go).
-// I14 is in topic.go; what the log and the provider's list show of I2, I6 and I16 is in texts.go. I9 and I11 are about the
-// console, I10 and I15 no facts of a database.
+// I9 and I11, about the console, are in staff.go, and I14 is in topic.go; what the log and the provider's list show of I2, I6 and
+// I16 is in texts.go. I10 and I15 are no facts of a database.
 func invariants(d dialect) []invariant {
-	return []invariant{i1(d), i2(d), i3, i4(d), i5, i6(d), i7(), i8, i12, i13(d)}
+	return []invariant{i1(d), i2(d), i3, i4(d), i5, i6(d), i7(), i8, i9, i12, i13(d)}
 }
 
 // noMessage finds outbox rows that lack the message of one of their recipients; age compares their own. A row that the

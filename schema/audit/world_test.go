@@ -191,6 +191,33 @@ func (w world) again(n int, whileUnknown int) {
 	w.attempt(300+n, 300+n, 1, "delivered", ago(19*time.Minute))
 }
 
+// trail writes entries, each chained to the one before it as far as it does not say otherwise, and the head.
+func (w world) trail(entries ...trailRow) {
+	w.t.Helper()
+	first := sha256.Sum256([]byte("ansim staff trail 1"))
+	previous, seq := first[:], int64(0)
+	for _, e := range entries {
+		if seq++; e.Seq != 0 {
+			seq = e.Seq
+		}
+		e.Seq, e.At = seq, noon
+		if e.Previous == nil {
+			e.Previous = previous
+		}
+		if e.Hash == nil {
+			e.Hash = e.sum()
+		}
+		var reservation *string
+		if e.Reservation != "" {
+			reservation = &e.Reservation
+		}
+		w.exec(`INSERT INTO staff_trail (seq, at, actor, action, reservation_id, detail, previous, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+			e.Seq, e.At, e.Actor, e.Action, reservation, e.Detail, e.Previous, e.Hash)
+		previous = e.Hash
+	}
+	w.exec(`INSERT INTO staff_trail_head (id, seq, hash) VALUES (1, ?, ?)`, seq, previous)
+}
+
 // park sets event n aside, as the sweeper does.
 func (w world) park(n int) {
 	w.t.Helper()

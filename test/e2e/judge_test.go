@@ -60,6 +60,7 @@ func (in *installation) texts(t testing.TB) []text {
 type report struct {
 	Invariants []struct {
 		ID         string `json:"id"`
+		Checked    int    `json:"checked"`
 		Violations int    `json:"violations"`
 		Open       int    `json:"open"`
 	} `json:"invariants"`
