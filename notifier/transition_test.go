@@ -1,6 +1,7 @@
 package notifier
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -216,5 +217,21 @@ func TestFormerNumberNeedsNobody(t *testing.T) {
 				t.Errorf("%s (%s), then %+v", m.State, m.Reason, m.next)
 			}
 		})
+	}
+}
+
+// No number of failures, and no time, ends a text that is still of use: only the appointment does.
+func TestRetriesDoNotGiveUp(t *testing.T) {
+	t.Parallel()
+	p := Policy{}.withDefaults()
+	m := inFlight()
+	now := noon
+	for i := range 1000 { // more than three days at the longest pause
+		m.outcome(m.newest(), Outcome{Class: NotSent}, now, p)
+		if m.State != Pending || m.Reason == "" || m.next == nil || m.next.job != Send || m.next.at.Sub(now) > 2*p.LongestPause {
+			t.Fatalf("after failure %d, %s later: %s (%s), then %+v", i+1, now.Sub(noon), m.State, m.Reason, m.next)
+		}
+		now = m.next.at
+		m.begin(fmt.Sprint("again ", i), []byte("hash"), now, now.Add(p.Lease))
 	}
 }

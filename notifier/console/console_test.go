@@ -335,14 +335,14 @@ func TestSignInAndOut(t *testing.T) {
 	each(t, func(t *testing.T, r *rig) {
 		b := r.browser()
 		b.says(b.post("/console/sign-in", "name", "the-agent", "password", "wrong"), 422, saysRefused.Ko, `value="the-agent"`)
-		b.get("/console")
+		b.get("/console?lang=ko") // what the switch was set to is in a session, before anybody is signed in
 		before := b.client.Jar.Cookies(must(url.Parse(b.url + "/console")))
 		a := b.post("/console/sign-in", "name", "THE-agent", "password", password, "then", "/console/attention")
 		if a.code != 303 || a.header.Get("Location") != "/console/attention" {
 			t.Errorf("%d, to %q", a.code, a.header.Get("Location"))
 		}
 		after := b.client.Jar.Cookies(must(url.Parse(b.url + "/console")))
-		if len(after) != 1 || len(before) == 1 && before[0].Value == after[0].Value {
+		if len(after) != 1 || len(before) != 1 || before[0].Value == after[0].Value {
 			t.Error("the token is the one from before the sign-in")
 		}
 		if c := a.header.Get("Set-Cookie"); !strings.Contains(c, "HttpOnly") || !strings.Contains(c, "SameSite=Strict") || !strings.Contains(c, "Path=/console") {

@@ -3,6 +3,7 @@ package sqldb_test
 import (
 	"context"
 	"errors"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -226,4 +227,48 @@ func TestNow(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
+}
+
+// TestTheDatabasesClockDecides: processes whose own clocks are wrong agree, since none of them is asked. The server's clock is made to
+// stand far from ours by a function that stands before its own on the path.
+func TestTheDatabasesClockDecides(t *testing.T) {
+	t.Parallel()
+	raw := dbtest.PostgresURL(t)
+	set := func(statement string) {
+		t.Helper()
+		db, err := sqldb.Open(t.Context(), raw, sqldb.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		if err := db.Write(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error {
+			_, err := tx.Exec(ctx, statement)
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set(`CREATE SCHEMA early`)
+	set(`CREATE FUNCTION early.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS $$ SELECT timestamptz '2021-07-19 20:00:00+09' $$`)
+	u, err := url.Parse(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := u.Query()
+	q.Set("search_path", "early,public,pg_catalog")
+	u.RawQuery = q.Encode()
+	db, err := sqldb.Open(t.Context(), u.String(), sqldb.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if err := db.Read(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error {
+		now, err := tx.Now(ctx)
+		if want := time.Date(2021, 7, 19, 11, 0, 0, 0, time.UTC); !now.Equal(want) {
+			t.Errorf("it is %s by us, and %s by the database", now, want)
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
 }
