@@ -142,7 +142,10 @@ func (r *rig) look(_ context.Context, _ *sqldb.Tx, ids []string) (map[string]map
 func (r *rig) desk() *bulk.Desk { return &bulk.Desk{DB: r.db, Parked: r.parked(), Look: r.look} }
 
 // fails makes the text of a reservation one that failed.
-func (r *rig) fails(reservation, reason string) { r.t.Helper(); r.stands(reservation, "failed", "person", reason) }
+func (r *rig) fails(reservation, reason string) {
+	r.t.Helper()
+	r.stands(reservation, "failed", "person", reason)
+}
 
 // stands makes a text of a reservation that stands so, with what is due for it.
 func (r *rig) stands(reservation, state, job, reason string) {
