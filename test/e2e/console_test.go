@@ -181,8 +181,11 @@ func TestTwoAgentsAtOnce(t *testing.T) {
 	if strings.Contains(agents[0].text(), done) {
 		slices.Reverse(agents)
 	}
-	agents[0].says(told, "called")
 	agents[1].says(done, "called")
+	if !strings.Contains(agents[0].text(), "staff:demo") { // told so by the minute after the booking, an instant before it was over
+		agents[0].goes(chromedp.SetValue(chromedp.CSS("#reason"), "called"), chromedp.Click(chromedp.Search(`//button[normalize-space()="문자 다시 보내기"]`)))
+	}
+	agents[0].says(told, "called")
 	if strings.Contains(agents[0].text(), done) {
 		t.Error("both sent the text")
 	}
