@@ -82,7 +82,7 @@ func (r Run) Left() int64 { return max(0, r.Total-r.Done-r.Passed) }
 // What can be wrong with an order, or with what is asked of a run.
 var (
 	ErrNothing = errors.New("there is nothing to do")           // the slot is empty or unknown, or nothing is parked
-	ErrNone    = errors.New("there is no such run")             //
+	ErrNone    = errors.New("there is no such run")             // of that id
 	ErrMoved   = errors.New("the run does not stand there now") // somebody else, or its end, was quicker
 )
 
