@@ -8,6 +8,7 @@ import (
 	"github.com/cenkalti/backoff/v4"
 
 	"ansim/notifier/text"
+	"ansim/schema/sabotage"
 	"ansim/schema/sqldb"
 )
 
@@ -28,10 +29,12 @@ func (s *sender) fly(hard context.Context, r request, began time.Time) {
 	aside := time.AfterFunc(s.policy.SlotTime, func() { s.pace.stepAside(at) })
 	o := s.ask(ctx, r)
 	cancel()
+	sabotage.Point("sender.after_" + string(o.Class))
 	aside.Stop()
 	s.pace.done(at, o)
 	s.count(r, o)
 	s.record(hard, r, o)
+	sabotage.Point("sender.after_record")
 }
 
 // count tells the figures and the log what became of a request.

@@ -12,6 +12,7 @@ import (
 
 	"ansim/outbox/kafka"
 	"ansim/schema/event"
+	"ansim/schema/sabotage"
 	"ansim/schema/sqldb"
 )
 
@@ -50,6 +51,7 @@ func (in *intake) run(ctx context.Context) {
 		if len(records) == 0 {
 			continue
 		}
+		sabotage.Point("intake.after_fetch")
 		policy := backoff.NewExponentialBackOff(backoff.WithInitialInterval(50*time.Millisecond),
 			backoff.WithMaxInterval(2*time.Second), backoff.WithMaxElapsedTime(0)) // no end: nothing else would take them in
 		err = backoff.RetryNotify(func() error { return in.store(ctx, records) }, backoff.WithContext(policy, ctx),
@@ -60,10 +62,12 @@ func (in *intake) run(ctx context.Context) {
 			return // ctx ended; the records come again
 		}
 		in.wake()
+		sabotage.Point("intake.before_offset")
 		if err := in.source.Commit(ctx, records); err != nil && ctx.Err() == nil {
 			// Not a failure of processing: the records come again, and are there already.
 			in.log.Warn("cannot commit offsets", "error", err)
 		}
+		sabotage.Point("intake.after_offset")
 	}
 }
 

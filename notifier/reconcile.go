@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"ansim/schema/personal"
+	"ansim/schema/sabotage"
 	"ansim/schema/sqldb"
 )
 
@@ -200,6 +201,7 @@ func (r *reconciler) byNumber(ctx context.Context, tx *sqldb.Tx, ms []*Message) 
 func (r *reconciler) look(ctx context.Context, g group) (out []verdict) {
 	asked := r.now()
 	proved, whole, err := r.prove(ctx, g)
+	sabotage.Point("reconciler.after_look")
 	if err != nil {
 		r.log.Warn("cannot look up unknown outcomes", "count", len(g.messages), "error", err)
 	}

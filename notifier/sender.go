@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"ansim/schema/sabotage"
 	"ansim/schema/sqldb"
 )
 
@@ -68,6 +69,9 @@ func (s *sender) run(ctx, hard context.Context) {
 			s.pace.hold(time.Second)
 		}
 		s.pace.release(n - len(b.requests))
+		if len(b.requests) > 0 {
+			sabotage.Point("sender.after_attempt")
+		}
 		for _, r := range b.requests {
 			flights.Go(func() { s.fly(hard, r, started) })
 		}

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"ansim/schema/event"
+	"ansim/schema/sabotage"
 	"ansim/schema/sqldb"
 )
 
@@ -176,6 +177,7 @@ func (r *Relay) read(ctx context.Context, pos position, batches chan<- batch) er
 		paging := pos.to != ""
 		pos = next
 		if len(rs) > 0 {
+			sabotage.Point("relay.after_fetch")
 			wait = r.opts.BusyPoll
 			select {
 			case batches <- batch{eventsOf(rs), next}:
@@ -216,6 +218,7 @@ func (r *Relay) publish(ctx context.Context, l *lease, batches <-chan batch) err
 			if err := r.insist(ctx, l, b.events); err != nil {
 				return err
 			}
+			sabotage.Point("relay.after_produce")
 			moving, cancel := linger(ctx, grace)
 			err := l.move(moving, b.next, len(b.events))
 			cancel()

@@ -28,6 +28,7 @@ import (
 	"ansim/outbox/kafka"
 	"ansim/outbox/kafka/embedded"
 	"ansim/schema"
+	"ansim/schema/sabotage"
 	"ansim/schema/sqldb"
 )
 
@@ -303,7 +304,7 @@ func (a *App) startAPI(ctx context.Context) error {
 	if !a.cfg.has(API) {
 		return nil
 	}
-	a.service = booking.NewService(a.db, a.ids, booking.Options{Log: a.log, Look: LookAtTexts, Committed: func() {
+	a.service = booking.NewService(a.db, a.ids, booking.Options{Log: a.log, Now: sabotage.Now, Look: LookAtTexts, Committed: func() {
 		if a.relay != nil {
 			a.relay.Wake()
 		}

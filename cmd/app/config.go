@@ -13,6 +13,7 @@ import (
 
 	"ansim/notifier"
 	"ansim/outbox/kafka"
+	"ansim/schema/sabotage"
 )
 
 // ErrUsage marks settings that contradict each other: wrong use, exit 2.
@@ -81,7 +82,11 @@ type Link struct{ URL, Title, What string }
 
 // policy is how the notifier sends.
 func (c Config) policy() notifier.Policy {
-	return notifier.Policy{Looks: c.Reconcile, SegmentsPerSecond: c.Segments}
+	p := notifier.Policy{Looks: c.Reconcile, SegmentsPerSecond: c.Segments}
+	if sabotage.NoSweeper() {
+		p.SweepEvery = -1
+	}
+	return p
 }
 
 // has says whether the process takes role r.

@@ -16,6 +16,7 @@ import (
 	"ansim/notifier/timeline"
 	"ansim/notifier/twilio"
 	"ansim/schema/event"
+	"ansim/schema/sabotage"
 	"ansim/schema/sqldb"
 )
 
@@ -62,8 +63,8 @@ func (a *App) routes() (http.Handler, error) {
 	mux.HandleFunc("GET "+page.ScriptPath(), page.Script)
 	keys := booking.NewKeys(a.db, a.log)
 	a.onStop("API keys", func(context.Context) error { keys.Stop(); return nil })
-	mux.Handle("/", api.New(api.Options{Service: a.service, Keys: keys, Texts: texts{a}, Story: story{a.db}, TrustedProxies: a.cfg.TrustedProxies, Explain: explain, Log: a.log, PublicURL: a.public,
-		Reads: a.db.Readers() / 2}))
+	mux.Handle("/", api.New(api.Options{Service: a.service, Keys: keys, Texts: texts{a}, Story: story{a.db}, Now: sabotage.Now,
+		TrustedProxies: a.cfg.TrustedProxies, Explain: explain, Log: a.log, PublicURL: a.public, Reads: a.db.Readers() / 2}))
 	return mux, nil
 }
 
@@ -76,8 +77,10 @@ func (t Twilio) tokens() []string {
 
 // receive hands a checked callback to the notifier.
 func (a *App) receive(ctx context.Context, r twilio.Receipt) error {
+	sabotage.Point("callback.before_write")
 	err := a.recorder.Receive(ctx, notifier.Receipt{Token: r.Token, SID: r.SID, Status: r.Status, ErrorCode: r.ErrorCode,
 		Disposition: r.Disposition})
+	sabotage.Point("callback.after_write")
 	if errors.Is(err, notifier.ErrUnknownAttempt) || errors.Is(err, notifier.ErrForeign) {
 		return twilio.ErrUnknownAttempt
 	}

@@ -12,6 +12,8 @@ import (
 
 	twilioclient "github.com/twilio/twilio-go/client"
 	api "github.com/twilio/twilio-go/rest/api/v2010"
+
+	"ansim/schema/sabotage"
 )
 
 // How much of an answer's body is read. Twilio's about one text are below 15 kB, whatever is in it (1,600 characters of six
@@ -112,6 +114,7 @@ func (r *recorder) exchange(req *http.Request) {
 				foreign = true
 			}
 		},
+		WroteRequest: func(httptrace.WroteRequestInfo) { sabotage.Point("sender.after_write") },
 	})))
 	r.written = g.seal() || foreign
 	if err != nil {

@@ -16,6 +16,8 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/jmoiron/sqlx"
 	_ "modernc.org/sqlite" // the driver named "sqlite"
+
+	"ansim/schema/sabotage"
 )
 
 // Dialect names the database behind a DB.
@@ -167,7 +169,7 @@ func openSQLite(ctx context.Context, path string, opts Options) (*DB, error) {
 	}
 	db := &DB{dialect: SQLite, now: opts.Now, readOnly: opts.ReadOnly, path: path}
 	if db.now == nil {
-		db.now = time.Now
+		db.now = sabotage.Now
 	}
 	var err error
 	if !opts.ReadOnly {

@@ -13,6 +13,8 @@ import (
 	"github.com/jmoiron/sqlx"
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
+
+	"ansim/schema/sabotage"
 )
 
 // ErrCommitUnknown is returned when COMMIT itself failed in a way that does not tell whether it happened. The caller must
@@ -38,6 +40,7 @@ type Tx struct {
 	tx      *sqlx.Tx
 	db      *DB
 	nowOnce time.Time
+	points  sabotage.Statements
 }
 
 // Write runs fn in a transaction that may write and commits it when fn returns nil. It runs fn again, from the start, when
@@ -103,19 +106,22 @@ func (db *DB) run(ctx context.Context, pool *sqlx.DB, opts *sql.TxOptions, fn fu
 			_ = tx.Rollback()
 		}
 	}()
-	if err := fn(ctx, &Tx{tx: tx, db: db}); err != nil {
+	t := &Tx{tx: tx, db: db}
+	if err := fn(ctx, t); err != nil {
 		return err
 	}
 	if err := ctx.Err(); err != nil { // COMMIT would not be sent: the outcome is known
 		return fmt.Errorf("commit: %w", err)
 	}
 	done = true
+	t.points.BeforeCommit()
 	if err := tx.Commit(); err != nil {
 		if retryable(err) || errors.Is(err, sql.ErrTxDone) || refused(err) {
 			return fmt.Errorf("commit: %w", err)
 		}
 		return fmt.Errorf("%w: %w", ErrCommitUnknown, err)
 	}
+	t.points.AfterCommit()
 	return nil
 }
 
@@ -204,6 +210,8 @@ func IsNoTable(err error) bool {
 
 // Exec runs a statement and returns how many rows it touched.
 func (t *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error) {
+	t.points.Before(query)
+	defer t.points.After()
 	res, err := t.tx.ExecContext(ctx, t.tx.Rebind(query), args...)
 	if err != nil {
 		return 0, err
@@ -213,16 +221,22 @@ func (t *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error)
 
 // Get scans the one row of query into dest; sql.ErrNoRows when there is none.
 func (t *Tx) Get(ctx context.Context, dest any, query string, args ...any) error {
+	t.points.Before(query)
+	defer t.points.After()
 	return t.tx.GetContext(ctx, dest, t.tx.Rebind(query), args...)
 }
 
 // Select scans all rows of query into the slice that dest points to.
 func (t *Tx) Select(ctx context.Context, dest any, query string, args ...any) error {
+	t.points.Before(query)
+	defer t.points.After()
 	return t.tx.SelectContext(ctx, dest, t.tx.Rebind(query), args...)
 }
 
 // Query streams the rows of query; the caller closes them.
 func (t *Tx) Query(ctx context.Context, query string, args ...any) (*sqlx.Rows, error) {
+	t.points.Before(query)
+	defer t.points.After()
 	return t.tx.QueryxContext(ctx, t.tx.Rebind(query), args...)
 }
 
