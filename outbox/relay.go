@@ -33,7 +33,7 @@ const (
 type RelayOptions struct {
 	// Holder is who this is, for people who look at the lease; say host and process. It need not be unique.
 	Holder string
-	// Lease is how long a leader that says nothing keeps the lead. Default 10 s.
+	// Lease is how long a leader that says nothing keeps the lead. Default 3 s.
 	Lease time.Duration
 	// Page is how many events are published at once, at most. Default 4000, some 1 MB.
 	Page int
@@ -60,7 +60,7 @@ type Relay struct {
 // NewRelay makes a relay; Run runs it.
 func NewRelay(db *sqldb.DB, p Publisher, opts RelayOptions) *Relay {
 	if opts.Lease <= 0 {
-		opts.Lease = 10 * time.Second
+		opts.Lease = 3 * time.Second
 	}
 	if opts.Page <= 0 {
 		opts.Page = 4000

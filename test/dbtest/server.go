@@ -36,7 +36,7 @@ type Server struct {
 // NewServer starts a server that ends with the test.
 func NewServer(t testing.TB) *Server {
 	t.Helper()
-	s, err := newServer()
+	s, err := newServer("")
 	if err != nil {
 		Missing(t, err.Error())
 	}
@@ -65,19 +65,20 @@ func (s *Server) Open(t testing.TB, opts sqldb.Options) *sqldb.DB {
 // startShared starts the server of this test process. It ends with the process; its folder is removed by the next one.
 func startShared() (string, error) {
 	removeLeftovers()
-	s, err := newServer()
+	s, err := newServer("")
 	if err != nil {
 		return "", err
 	}
 	return s.URL(), s.Start()
 }
 
-func newServer() (*Server, error) {
+// newServer makes a server in a folder below parent, "" for the one of temporary files.
+func newServer(parent string) (*Server, error) {
 	bin, err := binaries()
 	if err != nil {
 		return nil, err
 	}
-	dir, err := os.MkdirTemp("", folderPrefix+strconv.Itoa(os.Getpid())+"-")
+	dir, err := os.MkdirTemp(parent, folderPrefix+strconv.Itoa(os.Getpid())+"-")
 	if err != nil {
 		return nil, err
 	}
@@ -102,6 +103,9 @@ func newServer() (*Server, error) {
 }
 
 func (s *Server) data() string { return filepath.Join(s.dir, "data") }
+
+// Port is where it listens, on 127.0.0.1.
+func (s *Server) Port() int { return s.port }
 
 // Start starts the server and waits until it answers. fsync stays on: what tests measure and kill is the real thing.
 func (s *Server) Start() error {

@@ -29,6 +29,8 @@ type Broker struct {
 	t          testing.TB
 	libs, dir  string
 	addr, ctrl string
+	front      func(addr string) string // nil: clients come straight
+	named      string                   // the address that it tells its clients
 	jvm        []string
 	process    *process
 }
@@ -56,8 +58,13 @@ func Start(t testing.TB) *Broker {
 }
 
 // Launch runs a fresh Apache Kafka in dir for a program that is no test and that ends it with Kill. It is one for work, with
-// both of Java's compilers. Of Cluster's methods only Addr is for such a broker, since the others fail a test.
-func Launch(dir string) (*Broker, error) {
+// both of Java's compilers. Of Cluster's methods only Addr is for such a broker, since the others fail a test; Halt, Resume and
+// Empty tell of their errors instead.
+func Launch(dir string) (*Broker, error) { return LaunchBehind(dir, nil) }
+
+// LaunchBehind is Launch for a broker whose clients come by a detour: front is told where it will listen and says which
+// address it is to give them. Addr is that address.
+func LaunchBehind(dir string, front func(addr string) string) (*Broker, error) {
 	if _, err := exec.LookPath("java"); err != nil {
 		return nil, fmt.Errorf("start Apache Kafka: %w", err)
 	}
@@ -65,7 +72,7 @@ func Launch(dir string) (*Broker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start Apache Kafka: %w", err)
 	}
-	b := &Broker{libs: jars, dir: dir, jvm: jvm()}
+	b := &Broker{libs: jars, dir: dir, jvm: jvm(), front: front}
 	if err := b.begin(); err != nil {
 		return nil, fmt.Errorf("start Apache Kafka: %w", err)
 	}
@@ -91,19 +98,27 @@ func (b *Broker) begin() error {
 }
 
 // Addr implements Cluster.
-func (b *Broker) Addr() string { return b.addr }
+func (b *Broker) Addr() string { return b.named }
 
 // Stop implements Cluster.
 func (b *Broker) Stop() {
 	b.t.Helper()
+	if err := b.Halt(); err != nil {
+		b.t.Error(err)
+	}
+}
+
+// Halt is Stop for a broker of Launch.
+func (b *Broker) Halt() (err error) {
 	if b.process == nil {
-		return
+		return nil
 	}
 	if !b.process.end(syscall.SIGTERM, stopTimeout) {
-		b.t.Errorf("Apache Kafka did not stop within %s", stopTimeout)
+		err = fmt.Errorf("Apache Kafka did not stop within %s", stopTimeout)
 		b.process.end(syscall.SIGKILL, stopTimeout)
 	}
 	b.process = nil
+	return err
 }
 
 // Kill ends the broker with SIGKILL.
@@ -118,28 +133,38 @@ func (b *Broker) Kill() {
 func (b *Broker) Restart() {
 	b.t.Helper()
 	b.Stop()
-	if err := b.run(); err != nil {
+	if err := b.Resume(); err != nil {
 		b.t.Fatalf("restart Apache Kafka: %v", err)
 	}
 }
 
+// Resume starts a broker again after Halt or Kill.
+func (b *Broker) Resume() error { return b.run() }
+
 // Wipe implements Cluster.
 func (b *Broker) Wipe() {
 	b.t.Helper()
-	b.Kill()
-	err := b.format()
-	if err == nil {
-		err = b.run()
-	}
-	if err != nil {
+	if err := b.Empty(); err != nil {
 		b.t.Fatalf("wipe Apache Kafka: %v", err)
 	}
+}
+
+// Empty is Wipe for a broker of Launch.
+func (b *Broker) Empty() error {
+	b.Kill()
+	if err := b.format(); err != nil {
+		return err
+	}
+	return b.run()
 }
 
 func (b *Broker) fresh() error {
 	var err error
 	if b.addr, b.ctrl, err = freePorts(); err != nil {
 		return err
+	}
+	if b.named = b.addr; b.front != nil {
+		b.named = b.front(b.addr)
 	}
 	if err := b.format(); err != nil {
 		return err
@@ -167,7 +192,7 @@ func (b *Broker) config() string {
 		"node.id=1",
 		"controller.quorum.bootstrap.servers=" + b.ctrl,
 		"listeners=PLAINTEXT://" + b.addr + ",CONTROLLER://" + b.ctrl,
-		"advertised.listeners=PLAINTEXT://" + b.addr,
+		"advertised.listeners=PLAINTEXT://" + b.named,
 		"inter.broker.listener.name=PLAINTEXT",
 		"controller.listener.names=CONTROLLER",
 		"listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
