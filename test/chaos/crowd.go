@@ -89,8 +89,8 @@ func (c *crowd) come(ctx context.Context) {
 		if c.waiting.Load() >= crowdLimit {
 			continue
 		}
-		p := c.invent()
 		c.mu.Lock()
+		p := c.invent()
 		c.people = append(c.people, p)
 		c.mu.Unlock()
 		c.waiting.Add(1)
@@ -110,20 +110,15 @@ func (c *crowd) enough() {
 	c.client.CloseIdleConnections()
 }
 
-func (c *crowd) size() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return len(c.people)
-}
-
 var familyNames = []string{"김", "이", "박", "최", "정", "강", "조", "윤"}
 
 func (c *crowd) number() string {
 	return fmt.Sprintf("+8210%04d%04d", 2000+c.dice.IntN(3900), c.dice.IntN(10000))
 }
 
+// invent makes the next person. The caller holds the lock.
 func (c *crowd) invent() *person {
-	n := c.size()
+	n := len(c.people)
 	p := &person{Identity: fmt.Sprintf("chaos-%d", n), Name: familyNames[c.dice.IntN(len(familyNames))] + "길동",
 		Language: []string{"ko", "en"}[c.dice.IntN(2)], Phone: c.number(), Slot: c.st.slots[n%len(c.st.slots)].id, twice: c.dice.IntN(20) == 0}
 	if c.dice.IntN(8) == 0 {

@@ -126,6 +126,11 @@ func republish(ctx context.Context, st *stand) (func(context.Context) error, err
 					return nil, fmt.Errorf("publish again: %w", err)
 				}
 				total += len(records)
+				for _, c := range chunk {
+					if string(c.key) == garbageKey {
+						st.garbage.Add(1)
+					}
+				}
 			}
 		}
 	}
@@ -146,12 +151,15 @@ func rebalance(ctx context.Context, st *stand) (func(context.Context) error, err
 	return nil, nil
 }
 
+// garbageKey is the key of records that nobody can read.
+const garbageKey = "garbage"
+
 // garbage puts into the topic what no version of ours ever wrote.
 func garbage(ctx context.Context, st *stand) (func(context.Context) error, error) {
 	client, end := st.kafkaClient()
 	defer end()
 	for i, body := range []string{"", "{", "\x00\xff", `{"version":99}`, strings.Repeat("가", 10_000)} {
-		err := produce(ctx, client, i, kafkago.Record{Key: kafkago.NewBytes([]byte("x")), Value: kafkago.NewBytes([]byte(body)),
+		err := produce(ctx, client, i, kafkago.Record{Key: kafkago.NewBytes([]byte(garbageKey)), Value: kafkago.NewBytes([]byte(body)),
 			Headers: []kafkago.Header{{Key: "specversion", Value: []byte("99")}}})
 		if err != nil {
 			return nil, err

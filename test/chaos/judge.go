@@ -268,6 +268,9 @@ func judgeTexts(v *verdict, p *person, texts []text, e *entry, slots map[string]
 		}
 		copies[x.To+"\x00"+x.Body]++
 		allowed[x.To+"\x00"+x.Body] = 1 + p.Resent
+		if x.To == p.Booker { // who booked is told that a number was corrected, in the words that told them of a move
+			allowed[x.To+"\x00"+x.Body] += len(p.numbers) - 1
+		}
 		if kind != "former" {
 			if was, ok := last[x.To]; ok && was.kind() == "cancel" && kind != "cancel" {
 				v.wrong("I13: text %s came after the cancellation of %s", x.SID, p.ID)
