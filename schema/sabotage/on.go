@@ -60,7 +60,7 @@ var skew = sync.OnceValue(func() time.Duration {
 })
 
 // changes finds the verb and the table of a statement that changes something.
-var changes = regexp.MustCompile(`(?is)\b(?:(INSERT) INTO|(UPDATE)|(DELETE) FROM)\s+([a-z_]+)(?:\s+(?:AS\s+)?[a-z]+)?\s*(?:SET\b|\(|SELECT\b|USING\b|WHERE\b|DEFAULT\b|$)`)
+var changes = regexp.MustCompile(`(?is)\b(?:(INSERT) INTO|(UPDATE)|(DELETE) FROM)\s+([a-z_]+)(?:\s+(?:AS\s+)?[a-z]+)?\s*(?:SET\b|\(|SELECT\b|USING\b|WHERE\b|DEFAULT\b)`)
 
 // Statements makes points of the statements of one transaction.
 type Statements struct{ statement, table string }

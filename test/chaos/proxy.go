@@ -173,6 +173,9 @@ func (d *detour) gate(p *pair, n int, answers bool) (keep int, ok bool) {
 			cut = d.writes%d.every == 0
 		}
 		known := d.pairs[p]
+		if cut {
+			delete(d.pairs, p) // no answer to the half of a request comes through either
+		}
 		d.mu.Unlock()
 		switch {
 		case !known || is == refuse:
