@@ -26,7 +26,8 @@ const maxRaces = 8
 type batch struct {
 	s       *Service
 	tx      *sqldb.Tx
-	now     time.Time
+	now     time.Time // by which requests are decided
+	locked  time.Time // after the last lock was had: changes are of this time, and so none is older than an attempt that it waited for
 	zones   zones
 	reqs    []*request
 	answers []answer
@@ -201,7 +202,16 @@ func (b *batch) lock(ctx context.Context) error {
 	if b.asked, err = askAgain(ctx, b.tx, b.s.opts.Look, locked, b.now); err != nil {
 		return err
 	}
-	b.programmes, err = loadProgrammes(ctx, b.tx, programmeIDs, b.zones)
+	if b.programmes, err = loadProgrammes(ctx, b.tx, programmeIDs, b.zones); err != nil {
+		return err
+	}
+	b.locked = b.now
+	for i, req := range b.reqs {
+		if !b.decided[i] && req.book == nil && req.resend == nil {
+			b.locked, err = b.tx.Later(ctx)
+			break
+		}
+	}
 	return err
 }
 
@@ -265,7 +275,7 @@ func (b *batch) tell(t event.Type, r *row, to []event.Recipient, req *request) e
 		return fmt.Errorf("make an event id: %w", err)
 	}
 	b.events = append(b.events, event.Event{ID: id.String(), Type: t, ReservationID: r.ID, Version: r.Version,
-		Recipients: to, Time: b.now, Traceparent: traceparent(req.call.Traceparent)})
+		Recipients: to, Time: r.Updated.Time, Traceparent: traceparent(req.call.Traceparent)})
 	return nil
 }
 

@@ -32,7 +32,7 @@ func (b *batch) replace(r *row) {
 		b.changes[r.ID] = c
 	}
 	c.past = append(c.past, *r)
-	r.Version, r.Updated = r.Version+1, sqldb.At(b.now)
+	r.Version, r.Updated = r.Version+1, sqldb.At(b.locked)
 }
 
 // changeable is the active reservation that req is to change, with its slot's data, or why it cannot be changed. The target

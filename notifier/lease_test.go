@@ -94,6 +94,26 @@ func TestAnOlderCopyDoesNotProveANewerAttempt(t *testing.T) {
 	})
 }
 
+// TestAnOlderAttemptTakesNoNewerText: the first attempt never reached the provider, and was looked for in vain; the text that
+// the list shows now is the second's, whose answer was lost as well.
+func TestAnOlderAttemptTakesNoNewerText(t *testing.T) {
+	t.Parallel()
+	eachBench(t, func(t *testing.T, b *bench) {
+		first := b.begin(t, 1)[0]
+		b.sender.record(t.Context(), first, Outcome{Class: Unknown})
+		b.missAll(t)
+		second := b.begin(t, 1)[0]
+		b.sender.record(t.Context(), second, Outcome{Class: Unknown})
+		b.provider.list = []Sighting{{SID: "SM1", Body: second.text.Body, Status: "sent", Created: b.clock.Now().Add(time.Second)}}
+		b.clock.add(5 * time.Second)
+		b.round(t)
+		m := b.state(t)
+		if m.log[0].State != AttemptUnknown || m.log[1].State != AttemptSent || m.State != StateSent {
+			t.Errorf("message %s, attempts %s and %s; want the first unknown, the second sent", m.State, m.log[0].State, m.log[1].State)
+		}
+	})
+}
+
 func TestAReceiptForAnotherAttemptsTextIsRefused(t *testing.T) {
 	t.Parallel()
 	eachBench(t, func(t *testing.T, b *bench) {

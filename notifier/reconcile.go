@@ -1,6 +1,7 @@
 package notifier
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -315,8 +316,10 @@ func (r *reconciler) conclude(ctx context.Context, verdicts []verdict) {
 // to its end, so that what it does not show may be called missed.
 //
 // A text proves an attempt if it says exactly the same, was created no earlier than the attempt's request, and belongs to no
-// other attempt. Attempts of the same words are indistinguishable but for their times, so the oldest text is the oldest
-// attempt's, also when that is another message's: an older copy never proves a newer text.
+// other attempt. Attempts of the same words are indistinguishable but for their times, so a text is that of the attempt which
+// began nearest to its creation, also when that is another message's: an older copy does not prove a newer text, and an older
+// attempt that never got through does not take a newer one's text away. Attempts of the same words are a minute apart or more,
+// and clocks that are set are not.
 func (r *reconciler) prove(ctx context.Context, g group) (proved map[string]bool, whole bool, err error) {
 	open := slices.Clone(g.siblings)
 	for _, m := range g.messages {
@@ -334,46 +337,61 @@ func (r *reconciler) prove(ctx context.Context, g group) (proved map[string]bool
 	ask, cancel := context.WithTimeout(ctx, min(askTime, r.policy.Deadline))
 	found, err := r.provider.Find(ask, g.To, open[0].StartedAt.Add(-listDepth))
 	cancel()
-	slices.SortStableFunc(found, func(a, b Sighting) int { return a.Created.Compare(b.Created) })
 	proved, whole = map[string]bool{}, err == nil
-	for _, a := range open {
-		hit, stored := r.match(ctx, a, &found)
-		if !stored {
-			whole = false // what may be there could not be recorded: nothing is missed for sure
+	done, gone := map[string]bool{}, map[string]bool{} // attempts that have their text, and texts that have their attempt
+	for _, p := range pairs(open, found) {
+		if done[p.attempt.Token] || gone[p.text.SID] {
+			continue
 		}
-		if hit {
-			proved[a.MessageID] = true
+		hit, taken, stored := r.record(ctx, p)
+		done[p.attempt.Token], gone[p.text.SID] = hit || !stored, taken
+		if hit && p.attempt.State != AttemptOpen {
+			proved[p.attempt.MessageID] = true
 		}
+		whole = whole && stored // what may be there and could not be recorded is not missed for sure
 	}
 	return proved, whole, err
 }
 
-// match gives an attempt the oldest listed text that can be its own, and takes it off the list. An attempt that is still in
-// flight takes its text off, too, but nothing is recorded: its own answer says it better.
-func (r *reconciler) match(ctx context.Context, a *Attempt, found *[]Sighting) (hit, stored bool) {
-	for i := 0; i < len(*found); i++ {
-		s := (*found)[i]
+// pair is an attempt and a text that can be its own.
+type pair struct {
+	attempt *Attempt
+	text    Sighting
+}
+
+// pairs are all of them, the nearest in time first.
+func pairs(open []*Attempt, found []Sighting) (out []pair) {
+	for _, s := range found {
 		hash := sha256.Sum256([]byte(s.Body))
-		if string(hash[:]) != string(a.BodyHash) || s.Created.Before(a.StartedAt.Add(-listSlack)) || !KnownStatus(s.Status) {
-			continue
-		}
-		if a.State == AttemptOpen {
-			*found = slices.Delete(*found, i, i+1)
-			return false, true
-		}
-		err := r.recorder.Receive(ctx, Receipt{Token: a.Token, SID: s.SID, Status: s.Status, ErrorCode: s.ErrorCode,
-			Disposition: s.Disposition, FromList: true})
-		switch {
-		case err == nil:
-			*found = slices.Delete(*found, i, i+1)
-			return true, true
-		case errors.Is(err, ErrForeign): // another attempt's
-			*found = slices.Delete(*found, i, i+1)
-			i--
-		default:
-			r.log.Error("cannot record a look-up; it will be repeated", "message_id", a.MessageID, "error", err)
-			return false, false
+		for _, a := range open {
+			if string(hash[:]) == string(a.BodyHash) && !s.Created.Before(a.StartedAt.Add(-listSlack)) && KnownStatus(s.Status) {
+				out = append(out, pair{a, s})
+			}
 		}
 	}
-	return false, true
+	slices.SortStableFunc(out, func(p, q pair) int {
+		return cmp.Or(cmp.Compare(p.apart(), q.apart()), p.attempt.StartedAt.Compare(q.attempt.StartedAt.Time), p.text.Created.Compare(q.text.Created))
+	})
+	return out
+}
+
+// apart is the time between the beginning of the attempt and the creation of the text.
+func (p pair) apart() time.Duration { return p.text.Created.Sub(p.attempt.StartedAt.Time).Abs() }
+
+// record gives the attempt its text: hit. An attempt that is still in flight takes its text, too, but nothing is recorded: its
+// own answer says it better. taken says that the text is somebody's, perhaps another attempt's than was thought.
+func (r *reconciler) record(ctx context.Context, p pair) (hit, taken, stored bool) {
+	if p.attempt.State == AttemptOpen {
+		return true, true, true
+	}
+	err := r.recorder.Receive(ctx, Receipt{Token: p.attempt.Token, SID: p.text.SID, Status: p.text.Status, ErrorCode: p.text.ErrorCode,
+		Disposition: p.text.Disposition, FromList: true})
+	switch {
+	case err == nil:
+		return true, true, true
+	case errors.Is(err, ErrForeign): // another attempt's
+		return false, true, true
+	}
+	r.log.Error("cannot record a look-up; it will be repeated", "message_id", p.attempt.MessageID, "error", err)
+	return false, false, false
 }

@@ -258,16 +258,22 @@ func (t *Tx) Now(ctx context.Context) (time.Time, error) {
 	if !t.nowOnce.IsZero() {
 		return t.nowOnce, nil
 	}
+	now, err := t.Later(ctx)
+	t.nowOnce = now
+	return now, err
+}
+
+// Later reads the clock of Now again: once the transaction holds its locks, it is the time by which what it writes comes before
+// or after what others wrote under the same locks, however long it waited for them.
+func (t *Tx) Later(ctx context.Context) (time.Time, error) {
 	if t.db.now != nil {
-		t.nowOnce = At(t.db.now()).Time
-		return t.nowOnce, nil
+		return At(t.db.now()).Time, nil
 	}
 	var now Time
 	if err := t.tx.GetContext(ctx, &now, "SELECT clock_timestamp()"); err != nil {
 		return time.Time{}, fmt.Errorf("read the database's clock: %w", err)
 	}
-	t.nowOnce = now.Time
-	return t.nowOnce, nil
+	return now.Time, nil
 }
 
 // ForUpdate locks the rows of a SELECT until the transaction ends; to be put at its end, after ORDER BY. SQLite's write
