@@ -228,3 +228,33 @@ sites:
 slots:
   - {id: other-1, site: other, starts_at: 2021-07-26T10:30:00+09:00, capacity: 1}
 `
+
+// A change that had to wait for an attempt to begin is later than the attempt, also by its time: whoever reads both afterwards
+// must not think that the attempt began in spite of the change.
+func TestAChangeIsLaterThanTheAttemptItWaitedFor(t *testing.T) {
+	each(t, everybody, func(t *testing.T, w *world) {
+		r := w.book("id-1", "g2")
+		began := noon.Add(time.Hour)
+		w.clock.set(noon.Add(time.Minute)) // when the change arrives
+		cancelled := make(chan booking.Reservation, 1)
+		err := w.db.Write(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error {
+			if _, err := booking.Appointments(ctx, tx, []string{r.ID}, true); err != nil {
+				return err
+			}
+			go func() { cancelled <- w.cancel(r.ID) }()
+			if w.db.Dialect() == sqldb.Postgres { // on SQLite it cannot begin before this transaction ends
+				w.waitFor(func() bool {
+					return w.count(`SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`) > 0
+				})
+			}
+			w.clock.set(began)
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := <-cancelled; got.UpdatedAt.Before(began) {
+			t.Errorf("the change is of %s, and the attempt before it began at %s", got.UpdatedAt, began)
+		}
+	})
+}
