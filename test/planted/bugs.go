@@ -46,8 +46,8 @@ var bugs = []bug{
 		"	for i, o := range p.open {\n		if p.done[o] {\n			n = i + 1\n		}\n	}\n"}},
 		"./outbox/kafka", `TestCommitAndResume`, `committed over records that are not done`},
 	{"cursor-before-produce", "the cursor moves before the events are published", []edit{{"outbox/relay.go",
-		"			if err := r.insist(ctx, l, b.events); err != nil {\n				return err\n			}\n			moving, cancel := linger(ctx, grace)\n			err := l.move(moving, b.next, len(b.events))\n			cancel()\n			if err != nil {\n				return err\n			}\n",
-		"			moving, cancel := linger(ctx, grace)\n			err := l.move(moving, b.next, len(b.events))\n			cancel()\n			if err != nil {\n				return err\n			}\n			if err := r.insist(ctx, l, b.events); err != nil {\n				return err\n			}\n"}},
+		"			if err := r.insist(ctx, l, b.events); err != nil {\n				return err\n			}\n			sabotage.Point(\"relay.after_produce\")\n			moving, cancel := linger(ctx, grace)\n			err := l.move(moving, b.next, len(b.events))\n			cancel()\n			if err != nil {\n				return err\n			}\n",
+		"			moving, cancel := linger(ctx, grace)\n			err := l.move(moving, b.next, len(b.events))\n			cancel()\n			if err != nil {\n				return err\n			}\n			if err := r.insist(ctx, l, b.events); err != nil {\n				return err\n			}\n			sabotage.Point(\"relay.after_produce\")\n"}},
 		"./outbox", `TestPausedRelayIsFenced`, `events are published|the relay does not end`},
 	{"outbox-outside", "the outbox row is written in a transaction of its own, after the reservation's", []edit{
 		{"booking/batch.go", "	return outbox.Append(ctx, b.tx, b.events)\n", "	return nil\n"},
@@ -124,4 +124,10 @@ var bugs = []bug{
 	{"late-write", "a process that was frozen writes its request after the lease", []edit{{"notifier/twilio/transport.go",
 		"		if g.ctx.Err() != nil || (bounded && !time.Now().Round(0).Before(deadline.Round(0))) {", "		if false && (g.ctx.Err() != nil || (bounded && !time.Now().Round(0).Before(deadline.Round(0)))) {"}},
 		"./notifier/twilio", `TestGate`, `a late request was written`},
+	{"oldest-text-to-oldest-attempt", "an attempt that never got through takes the text of a later one", []edit{{"notifier/reconcile.go",
+		"cmp.Compare(p.apart(), q.apart())", "p.attempt.StartedAt.Compare(q.attempt.StartedAt.Time)"}},
+		"./notifier", `TestAnOlderAttemptTakesNoNewerText`, `want the first unknown, the second sent`},
+	{"change-of-its-arrival", "a change that waited for an attempt is dated before it", []edit{{"booking/change.go",
+		"r.Version+1, sqldb.At(b.locked)", "r.Version+1, sqldb.At(b.now)"}},
+		"./booking", `TestAChangeIsLater`, `the attempt before it began at`},
 }
