@@ -31,10 +31,14 @@ type Source interface {
 type intake struct {
 	db      *sqldb.DB
 	source  Source
+	written Written // nil: every event is believed
 	metrics *Metrics
 	log     *slog.Logger
 	wake    func() // something may be due for sending
 }
+
+// Written says which of these events' changes are in the database.
+type Written func(ctx context.Context, tx *sqldb.Tx, eventIDs []string) (map[string]bool, error)
 
 // run takes records in until ctx ends. A record's offset is committed only after its messages, or the record itself with the
 // reason why it cannot be used, are stored; so a failure anywhere brings it again, and a second time changes nothing.
@@ -95,20 +99,60 @@ func (in *intake) store(ctx context.Context, records []kafka.Record) error {
 
 func (in *intake) storeOnce(ctx context.Context, records []kafka.Record) error {
 	return in.db.WriteIdempotent(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
-		events := make([]event.Event, 0, len(records))
+		events, of := make([]event.Event, 0, len(records)), make(map[string]kafka.Record, len(records))
 		for _, r := range records {
 			e, err := decode(r)
 			if err == nil {
-				events = append(events, e)
+				events, of[e.ID] = append(events, e), r
 				continue
 			}
 			if err := in.park(ctx, tx, r, err.Error()); err != nil {
 				return err
 			}
 		}
-		_, err := insert(ctx, tx, events)
+		events, err := in.believed(ctx, tx, events, of)
+		if err != nil {
+			return err
+		}
+		_, err = insert(ctx, tx, events)
 		return err
 	})
+}
+
+// believed are the events whose changes are in the database. An event is published only after its change was committed; so when
+// there is one that is not there, the database is older than it was, and what it says of texts is, too: sending freezes. The
+// event is set aside with that reason, since no text goes out without a committed cause.
+func (in *intake) believed(ctx context.Context, tx *sqldb.Tx, events []event.Event, of map[string]kafka.Record) ([]event.Event, error) {
+	if in.written == nil || len(events) == 0 {
+		return events, nil
+	}
+	ids := make([]string, 0, len(events))
+	for _, e := range events {
+		ids = append(ids, e.ID)
+	}
+	there, err := in.written(ctx, tx, ids)
+	if err == nil && len(there) < len(ids) { // those whose outbox rows were deleted behind us have their messages
+		err = taken(ctx, tx, ids, there)
+	}
+	if err != nil {
+		return nil, err
+	}
+	out := events[:0]
+	for _, e := range events {
+		if there[e.ID] {
+			out = append(out, e)
+			continue
+		}
+		if err := in.park(ctx, tx, of[e.ID], "its change is not in the database"); err != nil {
+			return nil, err
+		}
+		if err := freeze(ctx, tx, FrozenByTopic, ""); err != nil {
+			return nil, err
+		}
+		in.log.Error("sending is frozen: Kafka holds a change that the database does not, so the database was put back", "event_id", e.ID,
+			"reason", FrozenByTopic, "do", "see what README says of restoring, then `ansim resume`")
+	}
+	return out, nil
 }
 
 // decode shields the loop from a record on which the decoder panics.

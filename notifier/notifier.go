@@ -22,6 +22,7 @@ const drain = 8 * time.Second
 type Options struct {
 	DB        *sqldb.DB
 	Source    Source // nil: only the sweeper brings events
+	Written   Written
 	Directory Directory
 	Provider  Provider
 	Recorder  *Recorder
@@ -55,7 +56,7 @@ func Start(opts Options) *Notifier {
 		metrics: opts.Metrics, log: opts.Log, pace: n.pace, meter: m, wake: n.wake}
 	n.done.Go(func() { s.run(ctx, hardCtx) })
 	if opts.Source != nil {
-		in := &intake{db: opts.DB, source: opts.Source, metrics: opts.Metrics, log: opts.Log, wake: n.Wake}
+		in := &intake{db: opts.DB, source: opts.Source, written: opts.Written, metrics: opts.Metrics, log: opts.Log, wake: n.Wake}
 		n.done.Go(func() { in.run(ctx) })
 	}
 	n.heart = newHeart(opts.DB, n.pace, m)

@@ -45,16 +45,17 @@ func hasty() notifier.Policy {
 
 // rig is a notifier between a source of events that the test holds and a phone network.
 type rig struct {
-	t      *testing.T
-	db     *sqldb.DB
-	phones *sandbox.Server
-	wire   *wire            // between us and the phone network
-	api    *httptest.Server // the phone network's
-	back   *httptest.Server // our callback endpoint
-	rec    *notifier.Recorder
-	source *source
-	offset atomic.Int64 // of the last record that was delivered
-	policy notifier.Policy
+	t       *testing.T
+	db      *sqldb.DB
+	phones  *sandbox.Server
+	wire    *wire            // between us and the phone network
+	api     *httptest.Server // the phone network's
+	back    *httptest.Server // our callback endpoint
+	rec     *notifier.Recorder
+	source  *source
+	offset  atomic.Int64 // of the last record that was delivered
+	policy  notifier.Policy
+	written notifier.Written // nil: every event is believed
 
 	figures *prometheus.Registry // the recorder's
 
@@ -185,7 +186,7 @@ func (r *rig) startAt(baseURL string) *notifier.Notifier {
 		r.t.Fatal(err)
 	}
 	r.t.Cleanup(provider.Close)
-	n := notifier.Start(notifier.Options{DB: r.db, Source: r.source, Directory: r.directory, Provider: provider, Recorder: r.rec,
+	n := notifier.Start(notifier.Options{DB: r.db, Source: r.source, Written: r.written, Directory: r.directory, Provider: provider, Recorder: r.rec,
 		Policy: r.policy, Metrics: notifier.NewMetrics(prometheus.NewRegistry()), Log: log})
 	r.t.Cleanup(n.Stop)
 	return n

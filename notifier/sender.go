@@ -19,6 +19,8 @@ const (
 	// idlePoll is how often the sender asks the database when nothing woke it: for messages of other processes and for
 	// pauses that end.
 	idlePoll = 100 * time.Millisecond
+	// frozenPoll is the time between looks whether sending is still frozen.
+	frozenPoll = time.Second
 	// behind is how soon a text is looked at again that waits for an earlier one to the same person.
 	behind = 500 * time.Millisecond
 )
@@ -122,6 +124,13 @@ func (s *sender) begin(ctx context.Context, n int) (b begun, err error) {
 }
 
 func (s *sender) beginTx(ctx context.Context, tx *sqldb.Tx, n int, turns *turns) (b begun, err error) {
+	if may, why, err := maySend(ctx, tx); err != nil || !may {
+		if b.wait = frozenPoll; why != "" {
+			s.log.Error("sending is frozen: this database has another history than when the last text was sent; it was restored, or "+
+				"a standby was promoted", "reason", why, "do", "see what README says of restoring, then `ansim resume`")
+		}
+		return b, err
+	}
 	budget, tokens := bucket{"segments", s.policy.SegmentsPerSecond, s.policy.SegmentsPerSecond}, 0.0
 	if budget.rate > 0 {
 		if tokens, err = budget.take(ctx, tx); err != nil {

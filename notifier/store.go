@@ -74,6 +74,24 @@ func insert(ctx context.Context, tx *sqldb.Tx, events []event.Event) (int64, err
 	return n, tidy(ctx, tx, src, args)
 }
 
+// taken adds to there the events that have messages.
+func taken(ctx context.Context, tx *sqldb.Tx, eventIDs []string, there map[string]bool) error {
+	rows := sqldb.NewRows("src", sqldb.Column{Name: "src_id", Type: sqldb.UUID})
+	for _, id := range eventIDs {
+		rows.Add(id)
+	}
+	src, args := tx.Source(rows)
+	var found []string
+	if err := tx.Select(ctx, &found, "WITH "+src+` SELECT DISTINCT CAST(m.event_id AS text) FROM message m
+		WHERE m.event_id IN (SELECT src_id FROM src)`, args...); err != nil {
+		return fmt.Errorf("look for the messages of events: %w", err)
+	}
+	for _, id := range found {
+		there[id] = true
+	}
+	return nil
+}
+
 // tidy ends what the older texts of resends still wait for: nobody has to decide about them any more, and a further attempt
 // of one that did not arrive would be a second text.
 func tidy(ctx context.Context, tx *sqldb.Tx, src string, args []any) error {

@@ -46,3 +46,25 @@ func Resends(ctx context.Context, tx *sqldb.Tx, reservationIDs []string) ([]even
 	}
 	return eventsOf(rs), nil
 }
+
+// Written says which of these events, by their ids, the outbox has.
+func Written(ctx context.Context, tx *sqldb.Tx, eventIDs []string) (map[string]bool, error) {
+	if len(eventIDs) == 0 {
+		return nil, nil
+	}
+	rows := sqldb.NewRows("src", sqldb.Column{Name: "src_id", Type: sqldb.UUID})
+	for _, id := range eventIDs {
+		rows.Add(id)
+	}
+	src, args := tx.Source(rows)
+	var found []string
+	if err := tx.Select(ctx, &found, "WITH "+src+` SELECT CAST(o.event_id AS text) FROM outbox o WHERE o.event_id IN (SELECT src_id FROM src)`,
+		args...); err != nil {
+		return nil, fmt.Errorf("look for events in the outbox: %w", err)
+	}
+	out := make(map[string]bool, len(found))
+	for _, id := range found {
+		out[id] = true
+	}
+	return out, nil
+}

@@ -34,6 +34,8 @@ type cli struct {
 	Programme programmeCmd `cmd:"" help:"Load, change or list programmes."`
 	Keys      keysCmd      `cmd:"" help:"Create, list or revoke API keys."`
 	Resend    resendCmd    `cmd:"" help:"Send the texts of a reservation again; may run beside a live service."`
+	Freeze    freezeCmd    `cmd:"" help:"Stop sending: before a backup is put back, or when something is very wrong."`
+	Resume    resumeCmd    `cmd:"" help:"Let sending go on; first finds out what went out already."`
 	Parked    parkedCmd    `cmd:"" help:"What cannot go on by itself: list it by cause, and redrive it."`
 	Staff     staffCmd     `cmd:"" help:"Accounts of those who answer residents."`
 	Audit     auditCmd     `cmd:"" help:"The trail of what staff did."`

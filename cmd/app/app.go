@@ -239,7 +239,7 @@ func (a *App) startNotifier(context.Context) error {
 		return err
 	}
 	a.onStop("consumer", func(context.Context) error { return consumer.Close() })
-	n := notifier.Start(notifier.Options{DB: a.db, Source: consumer, Directory: appointments, Provider: provider,
+	n := notifier.Start(notifier.Options{DB: a.db, Source: consumer, Written: outbox.Written, Directory: appointments, Provider: provider,
 		Recorder: a.recorder, Policy: a.cfg.policy(), Metrics: a.metrics, Log: a.log})
 	a.notifier.Store(n)
 	a.onStop("notifier", func(context.Context) error { n.Stop(); return nil })

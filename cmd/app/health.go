@@ -128,6 +128,12 @@ func (h *health) ready(w http.ResponseWriter, r *http.Request) {
 			out.Status = "degraded"
 		}
 	}
+	if s, err := notifier.ReadSending(ctx, h.app.db); err == nil { // else the database's own check says more
+		out.Checks["sending"] = "ok"
+		if s.Frozen {
+			out.Status, out.Checks["sending"] = "degraded", "frozen: "+s.Reason
+		}
+	}
 	if h.app.relay != nil {
 		l := h.app.relay.Leading()
 		out.Leading = &l
@@ -150,7 +156,7 @@ type backlogCollector struct {
 	db  *sqldb.DB
 	log *slog.Logger
 
-	oldest, messages, rate, drain, notifiers, rows, age *prometheus.Desc
+	oldest, messages, rate, drain, notifiers, rows, age, frozen *prometheus.Desc
 }
 
 func newBacklogCollector(db *sqldb.DB, log *slog.Logger) *backlogCollector {
@@ -166,13 +172,14 @@ func newBacklogCollector(db *sqldb.DB, log *slog.Logger) *backlogCollector {
 		drain:     d("ansim_drain_seconds", "How long it takes to send what waits at that rate; +Inf while nothing is sent."),
 		notifiers: d("ansim_notifiers", "Notifiers that run, by how they see the provider.", "state"),
 		rows:      d("ansim_outbox_backlog_rows", "Outbox rows that the relay has not published."),
+		frozen:    d("ansim_sending_frozen", "1 while sending is frozen: no text goes out until somebody says `ansim resume`."),
 		age:       d("ansim_outbox_oldest_seconds", "Age of the oldest outbox row that the relay has not published."),
 	}
 }
 
 // Describe implements prometheus.Collector.
 func (c *backlogCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.oldest, c.messages, c.rate, c.drain, c.notifiers, c.rows, c.age} {
+	for _, d := range []*prometheus.Desc{c.oldest, c.messages, c.rate, c.drain, c.notifiers, c.rows, c.age, c.frozen} {
 		ch <- d
 	}
 }
@@ -194,6 +201,11 @@ func (c *backlogCollector) Collect(ch chan<- prometheus.Metric) {
 	overdue, err := notifier.Overdue(ctx, c.db)
 	if err != nil {
 		c.log.Warn("cannot read the backlog for metrics", "error", err)
+		return
+	}
+	sending, err := notifier.ReadSending(ctx, c.db)
+	if err != nil {
+		c.log.Warn("cannot read for metrics whether texts are sent", "error", err)
 		return
 	}
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
@@ -220,6 +232,7 @@ func (c *backlogCollector) Collect(ch chan<- prometheus.Metric) {
 	for state, n := range waiting.States() {
 		gauge(c.notifiers, float64(n), state)
 	}
+	gauge(c.frozen, one(sending.Frozen))
 	gauge(c.rows, float64(rows))
 	gauge(c.age, age(first))
 }

@@ -26,6 +26,7 @@ type sample struct {
 	at      time.Time
 	booked  int64 // active reservations
 	backlog notifier.Backlog
+	frozen  bool // no text is sent until an operator says so
 }
 
 // figures keeps the last samples of this process.
@@ -54,7 +55,11 @@ func (c *Console) measure(ctx context.Context) (s sample, err error) {
 	if s.backlog, err = c.opts.Waiting(ctx); err != nil {
 		return s, err
 	}
-	s.booked, err = booking.Taken(ctx, c.opts.DB)
+	if s.booked, err = booking.Taken(ctx, c.opts.DB); err != nil {
+		return s, err
+	}
+	sending, err := notifier.ReadSending(ctx, c.opts.DB)
+	s.frozen = sending.Frozen
 	return s, err
 }
 
@@ -116,6 +121,9 @@ func (v *visit) waiting(now sample, before []sample) *waitingView {
 		f.Oldest = page.Span(v.lang, v.now.Sub(w.Oldest))
 	}
 	state := w.Health()
+	if now.frozen {
+		state = "frozen"
+	}
 	f.Provider, f.Late = words["provider-"+state].In(v.lang), state != "ok"
 	before = append(before, now)
 	line := func(of func(sample) float64) (values []float64) {

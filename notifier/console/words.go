@@ -112,6 +112,7 @@ var words = map[string]page.Text{
 	"provider-ok":              {Ko: "정상", En: "Well"},
 	"provider-throttled":       {Ko: "천천히 보내라고 함", En: "Asks for fewer"},
 	"provider-away":            {Ko: "응답 없음", En: "Away"},
+	"provider-frozen":          {Ko: "발송이 멈춰 있음. 운영자가 확인하고 재개해야 합니다.", En: "Sending is frozen; an operator has to look, and resume it."},
 	"provider-refused":         {Ko: "계정이나 설정을 거부함", En: "Refuses our account"},
 	"provider-none":            {Ko: "발송 프로세스 없음", En: "No notifier runs"},
 	"chart":                    {Ko: "지난 10분, 최고 %s", En: "The last 10 minutes, at most %s"},

@@ -263,6 +263,16 @@ func (t *Tx) Now(ctx context.Context) (time.Time, error) {
 	return now, err
 }
 
+// World is an expression that names the server and its history: a restored backup, a promoted standby and a copy on another
+// server each have another one. On SQLite, where a file does not know that it was put back, it is always ''.
+func (t *Tx) World() string {
+	if t.db.dialect == SQLite {
+		return "''"
+	}
+	// The file that is written to begins with the timeline, at once after a promotion; the last checkpoint's lags behind.
+	return "((SELECT CAST(system_identifier AS text) FROM pg_control_system()) || '/' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))"
+}
+
 // Later reads the clock of Now again: once the transaction holds its locks, it is the time by which what it writes comes before
 // or after what others wrote under the same locks, however long it waited for them.
 func (t *Tx) Later(ctx context.Context) (time.Time, error) {
