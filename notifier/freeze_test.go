@@ -166,6 +166,9 @@ func TestResumeFindsWhatWentOut(t *testing.T) {
 			t.Errorf("%d texts for %d people", got, people+10)
 		}
 		r.exactlyOne(ids...)
+		if n := r.number(`SELECT COUNT(*) FROM attempt WHERE provider_sid IS NULL`); n != 0 {
+			t.Errorf("%d attempts do not know their text", n)
+		}
 	})
 }
 

@@ -256,6 +256,10 @@ func (r Resumption) adopt(ctx context.Context, w waitingText, s Sighting) (adopt
 			began = m.EventAt.Time
 		}
 		m.begin(newToken(), w.hash[:], began, now)
+		if err := save(ctx, tx, ms); err != nil { // attempts are inserted as they begin
+			return err
+		}
+		m.newest().isNew = false
 		rc := Receipt{Token: m.newest().Token, SID: s.SID, Status: s.Status, ErrorCode: s.ErrorCode, Disposition: s.Disposition, FromList: true}
 		m.evidence(m.newest(), attemptOf[s.Status], rc, now, r.Policy)
 		m.newest().Detail = "found-on-resume"

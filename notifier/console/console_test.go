@@ -516,7 +516,7 @@ func TestWords(t *testing.T) {
 		used[k], used[k+"-s"] = true, true
 	}
 	for prefix, names := range map[string]string{
-		"about-": "item cause all all-events all-texts slot", "run-": "begun running paused stopped done failed", "provider-": "ok throttled away refused none", "trouble-": "unknown undelivered",
+		"about-": "item cause all all-events all-texts slot", "run-": "begun running paused stopped done failed", "provider-": "ok throttled away refused none frozen", "trouble-": "unknown undelivered",
 		"outcome-": "may-have-arrived permanent gone superseded past sent-again no-reservation pending cool-down", "cha": "rt",
 	} {
 		for _, name := range strings.Fields(names) {

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"ansim/test/detour"
 )
 
 // cell is one place in the table of faults × stages: one fault that one stage meets.
@@ -90,24 +92,24 @@ func table() (out []cell) {
 			cell{fault: "SIGTERM", stage: role, how: "drains", do: stopped(role)},
 			cell{fault: "hang, latency", stage: role, how: "process stands still", on: servers, hold: 5 * time.Second, do: paused(role)})
 	}
-	for stage, pick := range map[string]func(*stand) *detour{
-		"client→api":            func(st *stand) *detour { return st.client },
-		"notifier→provider":     func(st *stand) *detour { return st.provider },
-		"api→database":          func(st *stand) *detour { return st.databases["api"] },
-		"relay→database":        func(st *stand) *detour { return st.databases["relay"] },
-		"notifier→database":     func(st *stand) *detour { return st.databases["notifier"] },
-		"relay→broker→notifier": func(st *stand) *detour { return st.broker },
+	for stage, pick := range map[string]func(*stand) *detour.Detour{
+		"client→api":            func(st *stand) *detour.Detour { return st.client },
+		"notifier→provider":     func(st *stand) *detour.Detour { return st.provider },
+		"api→database":          func(st *stand) *detour.Detour { return st.databases["api"] },
+		"relay→database":        func(st *stand) *detour.Detour { return st.databases["relay"] },
+		"notifier→database":     func(st *stand) *detour.Detour { return st.databases["notifier"] },
+		"relay→broker→notifier": func(st *stand) *detour.Detour { return st.broker },
 	} {
 		on := servers
 		if stage == "client→api" || stage == "notifier→provider" {
 			on = ""
 		}
 		out = append(out,
-			cell{fault: "connection cut", stage: stage, how: "refused", on: on, hold: 2 * time.Second, do: detoured(pick, refuse, 1)},
-			cell{fault: "connection cut", stage: stage, how: "in mid-request", on: on, hold: 3 * time.Second, do: detoured(pick, cutRequest, 9)},
-			cell{fault: "connection cut", stage: stage, how: "after acceptance", on: on, hold: 3 * time.Second, do: detoured(pick, cutAnswer, 9)},
-			cell{fault: "hang, latency", stage: stage, how: "hangs", on: on, hold: 4 * time.Second, do: detoured(pick, hang, 1)},
-			cell{fault: "hang, latency", stage: stage, how: "slow", on: on, hold: 3 * time.Second, do: detoured(pick, slow, 1)})
+			cell{fault: "connection cut", stage: stage, how: "refused", on: on, hold: 2 * time.Second, do: detoured(pick, detour.Refuse, 1)},
+			cell{fault: "connection cut", stage: stage, how: "in mid-request", on: on, hold: 3 * time.Second, do: detoured(pick, detour.CutRequest, 9)},
+			cell{fault: "connection cut", stage: stage, how: "after acceptance", on: on, hold: 3 * time.Second, do: detoured(pick, detour.CutAnswer, 9)},
+			cell{fault: "hang, latency", stage: stage, how: "hangs", on: on, hold: 4 * time.Second, do: detoured(pick, detour.Hang, 1)},
+			cell{fault: "hang, latency", stage: stage, how: "slow", on: on, hold: 3 * time.Second, do: detoured(pick, detour.Slow, 1)})
 	}
 	out = append(out,
 		cell{fault: "duplicates, reorder", stage: "broker", how: "events again and out of order", on: servers, do: republish},
@@ -224,11 +226,11 @@ func (st *stand) one(role string) *member {
 	return m
 }
 
-func detoured(pick func(*stand) *detour, w way, every int) func(context.Context, *stand) (func(context.Context) error, error) {
+func detoured(pick func(*stand) *detour.Detour, w detour.Way, every int) func(context.Context, *stand) (func(context.Context) error, error) {
 	return func(_ context.Context, st *stand) (func(context.Context) error, error) {
 		d := pick(st)
-		d.set(w, every)
-		return func(context.Context) error { d.set(pass, 1); return nil }, nil
+		d.Set(w, every)
+		return func(context.Context) error { d.Set(detour.Pass, 1); return nil }, nil
 	}
 }
 
@@ -285,7 +287,9 @@ func paused(role string) func(context.Context, *stand) (func(context.Context) er
 func clock(role, skew string) func(context.Context, *stand) (func(context.Context) error, error) {
 	return func(ctx context.Context, st *stand) (func(context.Context) error, error) {
 		m := st.one(role)
-		m.kill()
+		if m.kill(); st.place == embedded {
+			st.timeless.Store(true)
+		}
 		if err := m.start(ctx, "ANSIM_CLOCK="+skew); err != nil {
 			m.busy.Unlock()
 			return nil, err

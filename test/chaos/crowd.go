@@ -259,7 +259,7 @@ func (c *crowd) insist(ctx context.Context, d *deed, path, key string, body any)
 }
 
 func (c *crowd) ask(ctx context.Context, path, key string, body []byte, into *reservation) (int, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+c.st.client.addr()+path, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+c.st.client.Addr()+path, bytes.NewReader(body))
 	if err != nil {
 		return 0, err
 	}

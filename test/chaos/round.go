@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -127,8 +129,8 @@ func (st *stand) find(ctx context.Context, c *crowd, res result) result {
 			v.wrong("%s panicked: %s", m.name, alarm)
 		}
 	}
-	out, code, err := st.command(ctx, "check", "--settled", "--log", st.texts)
-	if err != nil || code != 0 {
+	out, code, err := st.command(ctx, "check", "--settled", "--json", "--log", st.texts)
+	if err != nil || code != 0 && !st.onlyByTime(out) {
 		v.wrong("ansim check --settled: exit %d, %v\n%s", code, err, out)
 	}
 	if v.more > 0 {
@@ -143,6 +145,31 @@ func (st *stand) find(ctx context.Context, c *crowd, res result) result {
 	res.People, res.Kills, res.Points, res.Texts = len(c.people), int(st.kills.Load()), st.reached, len(texts)
 	res.Further, res.Rescued, res.Held, res.Wrongs = l.further, l.rescued, l.held, v.wrongs
 	return res
+}
+
+// onlyByTime says that what `ansim check` found wrong is what it judges by times alone, when the clock that all times come from
+// was set back meanwhile. What was before what is judged by the network's log then, in the order of its lines.
+func (st *stand) onlyByTime(report []byte) bool {
+	if !st.timeless.Load() {
+		return false
+	}
+	at := bytes.LastIndex(bytes.TrimSpace(report), []byte("\n"))
+	var found struct {
+		Invariants []struct {
+			ID         string `json:"id"`
+			Violations int    `json:"violations"`
+			Open       int    `json:"open"`
+		} `json:"invariants"`
+	}
+	if json.Unmarshal(report[at+1:], &found) != nil || len(found.Invariants) == 0 {
+		return false
+	}
+	for _, i := range found.Invariants {
+		if i.Open > 0 || i.Violations > 0 && i.ID != "I4" && i.ID != "I13" {
+			return false
+		}
+	}
+	return true
 }
 
 // settle waits until nothing is under way any more.

@@ -29,6 +29,7 @@ import (
 
 	"ansim/schema/sqldb"
 	"ansim/test/dbtest"
+	"ansim/test/detour"
 	kafkatest "ansim/test/kafka"
 )
 
@@ -62,8 +63,8 @@ type stand struct {
 	onDisk  bool   // the databases are to be on a real disk, since times are measured
 	small   string // the file system that can be filled, "" when there is none
 
-	client, provider, broker *detour
-	databases                map[string]*detour // by role
+	client, provider, broker *detour.Detour
+	databases                map[string]*detour.Detour // by role
 	front                    *httptest.Server
 
 	members []*member
@@ -72,7 +73,9 @@ type stand struct {
 	slots   []slot
 	kills   atomic.Int64
 	garbage atomic.Int64 // records of the topic that nobody can read
-	lossy   atomic.Bool  // an event may have been lost on its way through Kafka, or be late by more than the sweeper waits
+	// timeless says that the clock that all times of the database come from was set back.
+	timeless atomic.Bool
+	lossy    atomic.Bool // an event may have been lost on its way through Kafka, or be late by more than the sweeper waits
 
 	mu       sync.Mutex
 	schedule []string
@@ -109,7 +112,7 @@ func (st *stand) end() {
 
 // open starts everything, with people's programme open.
 func (st *stand) open(ctx context.Context) (err error) {
-	st.began, st.reached, st.databases = time.Now(), map[string]int{}, map[string]*detour{}
+	st.began, st.reached, st.databases = time.Now(), map[string]int{}, map[string]*detour.Detour{}
 	if err := st.openNetwork(ctx); err != nil {
 		return err
 	}
@@ -198,11 +201,11 @@ func (st *stand) openNetwork(ctx context.Context) (err error) {
 	}
 	_, st.network, _ = strings.Cut(line, "The phones: ")
 	st.network = strings.TrimSuffix(st.network, "/")
-	if st.provider, err = openDetour("provider", strings.TrimPrefix(st.network, "http://")); err != nil {
+	if st.provider, err = detour.Open(strings.TrimPrefix(st.network, "http://")); err != nil {
 		return err
 	}
-	st.onEnd(st.provider.close)
-	st.env = append(st.env, "ANSIM_TWILIO_BASE_URL=http://"+st.provider.addr())
+	st.onEnd(st.provider.Close)
+	st.env = append(st.env, "ANSIM_TWILIO_BASE_URL=http://"+st.provider.Addr())
 	return nil
 }
 
@@ -233,10 +236,10 @@ func (st *stand) openFront() (err error) {
 		proxy.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), targetKey{}, up[int(turn.Add(1))%len(up)])))
 	}))
 	st.onEnd(func() { st.front.CloseClientConnections(); st.front.Close(); transport.CloseIdleConnections() })
-	if st.client, err = openDetour("client", strings.TrimPrefix(st.front.URL, "http://")); err != nil {
+	if st.client, err = detour.Open(strings.TrimPrefix(st.front.URL, "http://")); err != nil {
 		return err
 	}
-	st.onEnd(st.client.close)
+	st.onEnd(st.client.Close)
 	return nil
 }
 
@@ -250,24 +253,24 @@ func (st *stand) openServers() error {
 	st.onEnd(end)
 	st.pg = pg
 	for _, role := range []string{"api", "relay", "notifier"} {
-		d, err := openDetour("database of "+role, "127.0.0.1:"+strconv.Itoa(pg.Port()))
+		d, err := detour.Open("127.0.0.1:" + strconv.Itoa(pg.Port()))
 		if err != nil {
 			return err
 		}
-		st.onEnd(d.close)
+		st.onEnd(d.Close)
 		st.databases[role] = d
 	}
 	dir := filepath.Join(st.dir, "kafka")
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return err
 	}
-	if st.broker, err = openDetour("broker", ""); err != nil {
+	if st.broker, err = detour.Open(""); err != nil {
 		return err
 	}
-	st.onEnd(st.broker.close)
+	st.onEnd(st.broker.Close)
 	st.kafka, err = kafkatest.LaunchBehind(dir, func(addr string) string {
-		st.broker.lead(addr)
-		return st.broker.addr()
+		st.broker.Lead(addr)
+		return st.broker.Addr()
 	})
 	if err != nil {
 		return err
@@ -398,7 +401,7 @@ func (m *member) launch(extra ...string) (err error) {
 		if err != nil {
 			return err
 		}
-		u.Host = d.addr()
+		u.Host = d.Addr()
 		env = append(env, "ANSIM_DATABASE_URL="+u.String())
 	}
 	m.p, err = launch(m.st.binary, m.name, filepath.Join(m.st.dir, m.name+".log"), append(env, extra...), "serve", "--addr", "127.0.0.1:0",
@@ -505,9 +508,9 @@ func (st *stand) with(role string) (out []*member) {
 
 // heal takes every fault away and starts whoever is wanted and not there.
 func (st *stand) heal(ctx context.Context) error {
-	for _, d := range append([]*detour{st.client, st.provider, st.broker}, st.databases["api"], st.databases["relay"], st.databases["notifier"]) {
+	for _, d := range append([]*detour.Detour{st.client, st.provider, st.broker}, st.databases["api"], st.databases["relay"], st.databases["notifier"]) {
 		if d != nil {
-			d.set(pass, 1)
+			d.Set(detour.Pass, 1)
 		}
 	}
 	if err := st.fault(ctx, ""); err != nil {

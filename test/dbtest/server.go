@@ -161,14 +161,20 @@ func (s *Server) end(sig syscall.Signal) {
 	s.cmd = nil
 }
 
-// command is one of PostgreSQL's programs, run as the user postgres when we are root, and ended when we die.
+// command is one of PostgreSQL's programs, or of the system's, run as the user postgres when we are root, and ended when we die.
 func (s *Server) command(name string, args ...string) *exec.Cmd {
-	cmd := exec.Command(filepath.Join(s.bin, name), args...)
+	program := name // of the system
+	if at := filepath.Join(s.bin, name); isThere(at) {
+		program = at
+	}
+	cmd := exec.Command(program, args...)
 	cmd.Dir = s.dir
 	cred, _ := credential()
 	cmd.SysProcAttr = attributes(cred)
 	return cmd
 }
+
+func isThere(path string) bool { _, err := os.Stat(path); return err == nil }
 
 // credential is the user that PostgreSQL runs as: it refuses root. nil when we are somebody else already.
 func credential() (*syscall.Credential, error) {

@@ -106,14 +106,17 @@ func TestNotifierPausedPastItsLease(t *testing.T) {
 }
 
 // openAttempts counts the requests whose outcome nobody has recorded.
-func (in *installation) openAttempts() (n int) {
+func (in *installation) openAttempts() int { return in.number(`SELECT COUNT(*) FROM attempt WHERE state = 'open'`) }
+
+// number is what a query of the database counts.
+func (in *installation) number(query string) (n int) {
 	in.t.Helper()
 	db, err := sqldb.Open(in.t.Context(), in.setting("ANSIM_DATABASE_URL"), sqldb.Options{})
 	if err != nil {
 		in.t.Fatal(err)
 	}
 	defer db.Close()
-	if err := db.Peek(in.t.Context(), &n, `SELECT COUNT(*) FROM attempt WHERE state = 'open'`); err != nil {
+	if err := db.Peek(in.t.Context(), &n, query); err != nil {
 		in.t.Fatal(err)
 	}
 	return n

@@ -1,4 +1,6 @@
-package main
+// Package detour is a TCP proxy that can be told to fail. It is ours, since what has to be exact in a test is whether the server
+// got the request when the connection broke: the proxies that can be had cut by time or by bytes.
+package detour
 
 import (
 	"net"
@@ -6,30 +8,29 @@ import (
 	"time"
 )
 
-// A way is how a detour treats what passes it.
-type way string
+// A Way is how a detour treats what passes it.
+type Way string
 
+// The ways.
 const (
-	pass       way = "pass"
-	refuse     way = "refuse"      // connections are reset as soon as they are made, and those that are there at once
-	cutRequest way = "cut-request" // the first half of what the client writes goes through, then the connection is reset
-	cutAnswer  way = "cut-answer"  // what the server answers is thrown away, and the connection reset: it happened, nobody hears of it
-	hang       way = "hang"        // nothing passes any more, and nothing ends
-	slow       way = "slow"        // everything is later by a moment
+	Pass       Way = "pass"
+	Refuse     Way = "refuse"      // connections are reset as soon as they are made, and those that are there at once
+	CutRequest Way = "cut-request" // the first half of what the client writes goes through, then the connection is reset
+	CutAnswer  Way = "cut-answer"  // what the server answers is thrown away, and the connection reset: it happened, nobody hears of it
+	Hang       Way = "hang"        // nothing passes any more, and nothing ends
+	Slow       Way = "slow"        // everything is later by a moment
 )
 
 // slowness is how much later.
 const slowness = 120 * time.Millisecond
 
-// detour is a TCP proxy that can be told to fail. It is ours, since what has to be exact here is whether the server got the
-// request when the connection broke: the proxies that can be had cut by time or by bytes.
-type detour struct {
-	name     string
+// Detour is a proxy that listens on loopback.
+type Detour struct {
 	listener net.Listener
 	upstream string
 
 	mu      sync.Mutex
-	is      way
+	is      Way
 	every   int           // only each n-th write is cut
 	writes  int           // since is was set, in the direction that it cuts
 	changed chan struct{} // closed when is changes
@@ -49,40 +50,43 @@ func (p *pair) reset() {
 	}
 }
 
-func openDetour(name, upstream string) (*detour, error) {
+// Open starts a detour to upstream, host:port. Close it.
+func Open(upstream string) (*Detour, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	d := &detour{name: name, listener: l, upstream: upstream, is: pass, changed: make(chan struct{}), pairs: map[*pair]bool{}}
+	d := &Detour{listener: l, upstream: upstream, is: Pass, changed: make(chan struct{}), pairs: map[*pair]bool{}}
 	go d.accept()
 	return d, nil
 }
 
-func (d *detour) addr() string { return d.listener.Addr().String() }
+// Addr is where it listens.
+func (d *Detour) Addr() string { return d.listener.Addr().String() }
 
-// lead sends new connections elsewhere.
-func (d *detour) lead(upstream string) {
+// Lead sends new connections elsewhere.
+func (d *Detour) Lead(upstream string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.upstream = upstream
 }
 
-// set changes the way; every is for those that cut: only each so manieth write is.
-func (d *detour) set(w way, every int) {
+// Set changes the way; every is for those that cut: only each so manieth write is.
+func (d *Detour) Set(w Way, every int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.is, d.every, d.writes = w, max(1, every), 0
 	close(d.changed)
 	d.changed = make(chan struct{})
-	if w == refuse {
+	if w == Refuse {
 		for p := range d.pairs {
 			p.reset()
 		}
 	}
 }
 
-func (d *detour) close() {
+// Close ends it, and all connections.
+func (d *Detour) Close() {
 	_ = d.listener.Close()
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -92,7 +96,7 @@ func (d *detour) close() {
 	}
 }
 
-func (d *detour) accept() {
+func (d *Detour) accept() {
 	for {
 		c, err := d.listener.Accept()
 		if err != nil {
@@ -102,12 +106,12 @@ func (d *detour) accept() {
 	}
 }
 
-func (d *detour) carry(client net.Conn) {
+func (d *Detour) carry(client net.Conn) {
 	d.mu.Lock()
 	is, to := d.is, d.upstream
 	d.mu.Unlock()
 	p := &pair{client: client}
-	if is == refuse {
+	if is == Refuse {
 		p.reset()
 		return
 	}
@@ -118,7 +122,7 @@ func (d *detour) carry(client net.Conn) {
 	}
 	p.server = server
 	d.mu.Lock()
-	if d.closed || d.is == refuse {
+	if d.closed || d.is == Refuse {
 		d.mu.Unlock()
 		p.reset()
 		return
@@ -137,7 +141,7 @@ func (d *detour) carry(client net.Conn) {
 }
 
 // copy carries what from writes to its other end, as the way allows.
-func (d *detour) copy(p *pair, from, to net.Conn, answers bool) {
+func (d *Detour) copy(p *pair, from, to net.Conn, answers bool) {
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := from.Read(buf)
@@ -163,11 +167,11 @@ func (d *detour) copy(p *pair, from, to net.Conn, answers bool) {
 }
 
 // gate says how much of n bytes passes, and whether the connection lives on. It waits while the way is to hang.
-func (d *detour) gate(p *pair, n int, answers bool) (keep int, ok bool) {
+func (d *Detour) gate(p *pair, n int, answers bool) (keep int, ok bool) {
 	for {
 		d.mu.Lock()
 		is, changed := d.is, d.changed
-		cut := is == cutRequest && !answers || is == cutAnswer && answers
+		cut := is == CutRequest && !answers || is == CutAnswer && answers
 		if cut {
 			d.writes++
 			cut = d.writes%d.every == 0
@@ -178,16 +182,16 @@ func (d *detour) gate(p *pair, n int, answers bool) (keep int, ok bool) {
 		}
 		d.mu.Unlock()
 		switch {
-		case !known || is == refuse:
+		case !known || is == Refuse:
 			return 0, false
-		case cut && is == cutRequest:
+		case cut && is == CutRequest:
 			return n / 2, false
 		case cut:
 			return 0, false
-		case is == hang:
+		case is == Hang:
 			<-changed
 			continue
-		case is == slow:
+		case is == Slow:
 			time.Sleep(slowness)
 		}
 		return n, true
