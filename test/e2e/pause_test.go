@@ -106,7 +106,9 @@ func TestNotifierPausedPastItsLease(t *testing.T) {
 }
 
 // openAttempts counts the requests whose outcome nobody has recorded.
-func (in *installation) openAttempts() int { return in.number(`SELECT COUNT(*) FROM attempt WHERE state = 'open'`) }
+func (in *installation) openAttempts() int {
+	return in.number(`SELECT COUNT(*) FROM attempt WHERE state = 'open'`)
+}
 
 // number is what a query of the database counts.
 func (in *installation) number(query string) (n int) {

@@ -4,8 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
-	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -16,8 +14,7 @@ import (
 
 // move makes the installation's processes that start from now on use another database.
 func (in *installation) move(databaseURL string) {
-	in.env = slices.DeleteFunc(in.env, func(s string) bool { return strings.HasPrefix(s, "ANSIM_DATABASE_URL=") })
-	in.env = append(in.env, "ANSIM_DATABASE_URL="+databaseURL)
+	in.env = with(in.env, "ANSIM_DATABASE_URL="+databaseURL)
 }
 
 // isFrozen waits until a process says that sending is frozen, and why.
