@@ -153,7 +153,7 @@ func (st *stand) onlyByTime(report []byte) bool {
 	if !st.timeless.Load() {
 		return false
 	}
-	at := bytes.LastIndex(bytes.TrimSpace(report), []byte("\n"))
+	at := bytes.LastIndex(bytes.TrimRight(report, "\n"), []byte("\n"))
 	var found struct {
 		Invariants []struct {
 			ID         string `json:"id"`
