@@ -42,4 +42,14 @@
 // requests start at once: a kill leaves few unknowns, and holds up nothing else. Times of leases and due times are the
 // database's. The request's own deadline ends well before its lease. Every change of a message, its attempts and its row in
 // the queue is made under the message's lock.
+//
+// # Frozen
+//
+// One row says whether attempts may begin at all:
+//
+//	running ─Freeze, another history of the database, an event whose change is not there─▶ frozen ─Resumption─▶ running
+//
+// It is read, and kept from changing, in each transaction that begins attempts. While frozen everything else goes on. A
+// Resumption first takes what the provider's list shows of the texts that wait as their attempts: a database that was put back
+// has forgotten them.
 package notifier

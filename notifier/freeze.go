@@ -18,8 +18,8 @@ const (
 // ErrNotFrozen is returned by Resume when sending runs.
 var ErrNotFrozen = errors.New("sending is not frozen")
 
-// Sendings is whether texts are sent, and since when and why not.
-type Sendings struct {
+// SendingState is whether texts are sent, and since when and why not.
+type SendingState struct {
 	Frozen bool
 	Reason string // one of FrozenBy…, "" when it was never frozen
 	By     string // who said so last, "" when nobody did
@@ -36,10 +36,10 @@ type sendingRow struct {
 }
 
 // ReadSending reads whether texts are sent.
-func ReadSending(ctx context.Context, db *sqldb.DB) (s Sendings, err error) {
+func ReadSending(ctx context.Context, db *sqldb.DB) (s SendingState, err error) {
 	err = db.Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
 		row, err := sendingOf(ctx, tx, "")
-		s = Sendings{Frozen: row.State == "frozen", Reason: row.Reason, By: row.AskedBy}
+		s = SendingState{Frozen: row.State == "frozen", Reason: row.Reason, By: row.AskedBy}
 		if row.ChangedAt != nil {
 			s.Since = row.ChangedAt.Time
 		}

@@ -31,7 +31,7 @@ func (r *rig) resumption() notifier.Resumption {
 	return notifier.Resumption{DB: r.db, Directory: r.directory, Provider: provider, Policy: r.policy, Log: log, By: "cli:test"}
 }
 
-func (r *rig) frozen() notifier.Sendings {
+func (r *rig) frozen() notifier.SendingState {
 	r.t.Helper()
 	s, err := notifier.ReadSending(r.t.Context(), r.db)
 	if err != nil {

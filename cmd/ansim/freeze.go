@@ -19,8 +19,9 @@ type freezeCmd struct {
 func (c *freezeCmd) Help() string {
 	return "When it returns, no process begins to send a text any more. Requests that are under way end as they do; people book, cancel " +
 		"and look up as ever, receipts are taken, and what waits goes out after `ansim resume`.\n\n" +
-		"Freeze before a backup is put back or a standby is promoted. On PostgreSQL sending also freezes by itself when the database " +
-		"has another history than when the last text was sent, and everywhere when Kafka holds a change that the database does not."
+		"On PostgreSQL sending freezes by itself when the database is a restored backup or a promoted standby. On SQLite a file does " +
+		"not know that it was put back: stop the service, put the file back, run this, and only then start the service. On both it " +
+		"freezes when Kafka holds a change that the database does not."
 }
 
 func (c *freezeCmd) Run(e *env) error {

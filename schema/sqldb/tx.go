@@ -264,7 +264,7 @@ func (t *Tx) Now(ctx context.Context) (time.Time, error) {
 }
 
 // World is an expression that names the server and its history: a restored backup, a promoted standby and a copy on another
-// server each have another one. On SQLite, where a file does not know that it was put back, it is always ''.
+// server each have another one. On SQLite, where a file does not know that it was put back, it is always ”.
 func (t *Tx) World() string {
 	if t.db.dialect == SQLite {
 		return "''"
