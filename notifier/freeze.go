@@ -53,10 +53,15 @@ func sendingOf(ctx context.Context, tx *sqldb.Tx, lock string) (row sendingRow, 
 	return row, wrapped("read whether texts are sent", err)
 }
 
-// maySend says whether attempts may begin in tx; until tx ends nobody freezes sending. It is asked in each transaction that
-// begins attempts, and not once at the start: a connection may lead to a promoted standby from one statement to the next.
-func maySend(ctx context.Context, tx *sqldb.Tx) (may bool, frozen string, err error) {
-	row, err := sendingOf(ctx, tx, tx.ForShare())
+// maySend says whether attempts may begin in tx, and why sending was frozen just now. With lock nobody freezes it until tx ends;
+// without, tx is one that begins none, and writes nothing. It is asked in each transaction, and not once at the start: a
+// connection may lead to a promoted standby from one statement to the next.
+func maySend(ctx context.Context, tx *sqldb.Tx, lock bool) (may bool, frozen string, err error) {
+	clause := ""
+	if lock {
+		clause = tx.ForShare()
+	}
+	row, err := sendingOf(ctx, tx, clause)
 	if err != nil || row.State == "frozen" {
 		return false, "", err
 	}

@@ -124,13 +124,6 @@ func (s *sender) begin(ctx context.Context, n int) (b begun, err error) {
 }
 
 func (s *sender) beginTx(ctx context.Context, tx *sqldb.Tx, n int, turns *turns) (b begun, err error) {
-	if may, why, err := maySend(ctx, tx); err != nil || !may {
-		if b.wait = frozenPoll; why != "" {
-			s.log.Error("sending is frozen: this database has another history than when the last text was sent; it was restored, or "+
-				"a standby was promoted", "reason", why, "do", "see what README says of restoring, then `ansim resume`")
-		}
-		return b, err
-	}
 	budget, tokens := bucket{"segments", s.policy.SegmentsPerSecond, s.policy.SegmentsPerSecond}, 0.0
 	if budget.rate > 0 {
 		if tokens, err = budget.take(ctx, tx); err != nil {
@@ -142,7 +135,18 @@ func (s *sender) beginTx(ctx context.Context, tx *sqldb.Tx, n int, turns *turns)
 		}
 	}
 	picked, err := s.next(ctx, tx, n, turns)
-	if err != nil || len(picked) == 0 {
+	if err != nil {
+		return b, err
+	}
+	may, why, err := maySend(ctx, tx, len(picked) > 0)
+	if why != "" {
+		s.log.Error("sending is frozen: this database has another history than when the last text was sent; it was restored, or "+
+			"a standby was promoted", "reason", why, "do", "see what README says of restoring, then `ansim resume`")
+	}
+	if err == nil && !may {
+		b.wait = frozenPoll
+	}
+	if err != nil || !may || len(picked) == 0 {
 		return b, err
 	}
 	found, err := s.read(ctx, tx, picked)

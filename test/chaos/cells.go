@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -252,12 +253,10 @@ func crash(p point) func(context.Context, *stand) (func(context.Context) error, 
 		defer m.busy.Unlock()
 		died, err := m.dieAt(ctx, p.name, 1, sweepLimit)
 		if err == nil && !died {
+			m.kill()
 			err = fmt.Errorf("%s was never passed", p.name)
 		}
-		if err != nil {
-			return nil, err
-		}
-		return nil, m.start(ctx)
+		return nil, errors.Join(err, m.start(ctx))
 	}
 }
 

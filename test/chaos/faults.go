@@ -195,7 +195,7 @@ func hostileBodies(ctx context.Context, st *stand) (func(context.Context) error,
 		}
 		_ = res.Body.Close()
 		if res.StatusCode < 400 || res.StatusCode == http.StatusInternalServerError {
-			return nil, fmt.Errorf("%s: status %d", name, res.StatusCode)
+			return nil, fmt.Errorf("%w: %s: status %d", errPromise, name, res.StatusCode)
 		}
 	}
 	return nil, nil

@@ -460,11 +460,11 @@ func (m *member) stop(ctx context.Context) error {
 	if !m.p.wait(ctx, stopLimit+2*time.Second) {
 		m.addr.Store(nil)
 		m.p.kill()
-		return fmt.Errorf("%s did not end within %s of SIGTERM", m.name, stopLimit)
+		return fmt.Errorf("%w: %s did not end within %s of SIGTERM", errPromise, m.name, stopLimit)
 	}
 	m.addr.Store(nil)
 	if code := m.p.cmd.ProcessState.ExitCode(); code != 0 {
-		return fmt.Errorf("%s ended with exit %d after SIGTERM, not 0", m.name, code)
+		return fmt.Errorf("%w: %s ended with exit %d after SIGTERM, not 0", errPromise, m.name, code)
 	}
 	m.st.note("%s ended %s after SIGTERM", m.name, time.Since(began).Round(time.Millisecond))
 	return nil
