@@ -114,7 +114,7 @@ func (b *Broker) Halt() (err error) {
 		return nil
 	}
 	if !b.process.end(syscall.SIGTERM, stopTimeout) {
-		err = fmt.Errorf("Apache Kafka did not stop within %s", stopTimeout)
+		err = fmt.Errorf("the broker did not stop within %s", stopTimeout)
 		b.process.end(syscall.SIGKILL, stopTimeout)
 	}
 	b.process = nil
