@@ -87,7 +87,12 @@ func freeze(ctx context.Context, tx *sqldb.Tx, reason, by string) error {
 }
 
 // Freeze stops sending: when it returns, no process begins an attempt any more. Requests that are under way end as they do,
-// receipts are taken, outcomes looked up, people book. by is who says so.
-func Freeze(ctx context.Context, db *sqldb.DB, by string) error {
-	return db.WriteIdempotent(ctx, func(ctx context.Context, tx *sqldb.Tx) error { return freeze(ctx, tx, FrozenByPerson, by) })
+// receipts are taken, outcomes looked up, people book. by is who says so; noted writes that down in the same transaction.
+func Freeze(ctx context.Context, db *sqldb.DB, by string, noted func(context.Context, *sqldb.Tx) error) error {
+	return db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+		if err := freeze(ctx, tx, FrozenByPerson, by); err != nil {
+			return err
+		}
+		return noted(ctx, tx)
+	})
 }

@@ -28,8 +28,11 @@ func (r *rig) resumption() notifier.Resumption {
 		r.t.Fatal(err)
 	}
 	r.t.Cleanup(provider.Close)
-	return notifier.Resumption{DB: r.db, Directory: r.directory, Provider: provider, Policy: r.policy, Log: log, By: "cli:test"}
+	return notifier.Resumption{DB: r.db, Directory: r.directory, Provider: provider, Policy: r.policy, Log: log, By: "cli:test",
+		Noted: func(context.Context, *sqldb.Tx, notifier.ResumeReport) error { return nil }}
 }
+
+func unnoted(context.Context, *sqldb.Tx) error { return nil }
 
 func (r *rig) frozen() notifier.SendingState {
 	r.t.Helper()
@@ -93,7 +96,7 @@ func TestFrozenSendsNothing(t *testing.T) {
 		before := r.reservation(1)
 		r.deliver(r.event(before, event.Booked, 1))
 		r.until("the first is delivered", func() bool { return r.state(before) == "delivered" })
-		if err := notifier.Freeze(t.Context(), db, "cli:test"); err != nil {
+		if err := notifier.Freeze(t.Context(), db, "cli:test", unnoted); err != nil {
 			t.Fatal(err)
 		}
 		if s := r.frozen(); !s.Frozen || s.Reason != notifier.FrozenByPerson || s.By != "cli:test" || s.Since.IsZero() {
@@ -137,7 +140,7 @@ func TestResumeFindsWhatWentOut(t *testing.T) {
 		r.deliver(events...)
 		r.until("all are delivered", func() bool { return r.count("delivered") == people })
 		n.Stop()
-		if err := notifier.Freeze(t.Context(), db, "cli:test"); err != nil {
+		if err := notifier.Freeze(t.Context(), db, "cli:test", unnoted); err != nil {
 			t.Fatal(err)
 		}
 		// The database forgets the texts of all but five; of those that it knows, nothing is asked.
@@ -177,7 +180,7 @@ func TestResumeNeedsTheList(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
 		r := newRig(t, db, quick)
-		if err := notifier.Freeze(t.Context(), db, "cli:test"); err != nil {
+		if err := notifier.Freeze(t.Context(), db, "cli:test", unnoted); err != nil {
 			t.Fatal(err)
 		}
 		id := r.reservation(1)

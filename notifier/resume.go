@@ -29,6 +29,8 @@ type Resumption struct {
 	Log       *slog.Logger
 	By        string // who says so
 	DryRun    bool   // look, and change nothing
+	// Noted writes down, in the transaction that lets sending go on, that it does.
+	Noted func(context.Context, *sqldb.Tx, ResumeReport) error
 	// Progress is told now and then how many texts were looked for.
 	Progress func(ResumeReport)
 }
@@ -69,14 +71,16 @@ func (r Resumption) Run(ctx context.Context) (report ResumeReport, err error) {
 	if r.DryRun {
 		return report, nil
 	}
-	err = r.DB.WriteIdempotent(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+	err = r.DB.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
 		now, err := tx.Now(ctx)
 		if err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, `UPDATE sending SET state = 'running', asked_by = ?, changed_at = ?, world = `+tx.World()+` WHERE id = 1`,
-			r.By, sqldb.At(now))
-		return wrapped("let sending go on", err)
+		if _, err = tx.Exec(ctx, `UPDATE sending SET state = 'running', asked_by = ?, changed_at = ?, world = `+tx.World()+` WHERE id = 1`,
+			r.By, sqldb.At(now)); err != nil {
+			return wrapped("let sending go on", err)
+		}
+		return r.Noted(ctx, tx, report)
 	})
 	report.Resumed = err == nil
 	return report, err

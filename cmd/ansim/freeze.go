@@ -1,12 +1,14 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 
 	"ansim/cmd/app"
 	"ansim/notifier"
+	"ansim/notifier/console/trail"
 	"ansim/notifier/twilio"
 	"ansim/schema/sqldb"
 )
@@ -34,7 +36,10 @@ func (c *freezeCmd) Run(e *env) error {
 		return err
 	}
 	defer db.Close()
-	if err := notifier.Freeze(e.ctx, db, "cli:"+by); err != nil {
+	by = "cli:" + by
+	if err := notifier.Freeze(e.ctx, db, by, func(ctx context.Context, tx *sqldb.Tx) error {
+		return trail.Append(ctx, tx, trail.Entry{Actor: by, Action: trail.Froze})
+	}); err != nil {
 		return err
 	}
 	s, err := notifier.ReadSending(e.ctx, db)
@@ -71,7 +76,12 @@ func (c *resumeCmd) Run(e *env) error {
 		return err
 	}
 	defer db.Close()
-	r := notifier.Resumption{DB: db, Directory: app.Appointments, Log: e.log, By: "cli:" + by, DryRun: c.DryRun,
+	by = "cli:" + by
+	r := notifier.Resumption{DB: db, Directory: app.Appointments, Log: e.log, By: by, DryRun: c.DryRun,
+		Noted: func(ctx context.Context, tx *sqldb.Tx, n notifier.ResumeReport) error {
+			return trail.Append(ctx, tx, trail.Entry{Actor: by, Action: trail.Unfroze, Detail: fmt.Sprintf("after %s; %d looked for, %d had gone out",
+				n.Reason, n.Looked, n.Found)})
+		},
 		Progress: func(n notifier.ResumeReport) {
 			fmt.Fprintf(e.stderr, "looked for %d of %d texts, %d had gone out …\n", n.Looked, n.Waiting, n.Found)
 		}}

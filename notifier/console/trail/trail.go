@@ -41,6 +41,8 @@ const (
 	RunPaused     Action = "run-paused"
 	RunContinued  Action = "run-continued"
 	RunStopped    Action = "run-stopped"
+	Froze         Action = "sending-frozen"
+	Unfroze       Action = "sending-resumed"
 	StaffAdded    Action = "staff-added"
 	StaffRole     Action = "staff-role-changed"
 	StaffPassword Action = "staff-password-changed"
