@@ -50,14 +50,18 @@ const partitions = 12
 func recreate(ctx context.Context, st *stand) (func(context.Context) error, error) {
 	client, end := st.kafkaClient()
 	defer end()
-	res, err := client.DeleteTopics(ctx, &kafkago.DeleteTopicsRequest{Topics: []string{event.Topic}})
-	if err == nil {
-		err = res.Errors[event.Topic]
-	}
-	if err != nil {
+	policy := backoff.WithContext(backoff.WithMaxRetries(backoff.NewConstantBackOff(200*time.Millisecond), 100), ctx)
+	// On a broker that was emptied a moment ago the topic may not be there yet.
+	if err := backoff.Retry(func() error {
+		res, err := client.DeleteTopics(ctx, &kafkago.DeleteTopicsRequest{Topics: []string{event.Topic}})
+		if err == nil {
+			err = res.Errors[event.Topic]
+		}
+		return err
+	}, policy); err != nil {
 		return nil, fmt.Errorf("delete the topic: %w", err)
 	}
-	policy := backoff.WithContext(backoff.WithMaxRetries(backoff.NewConstantBackOff(200*time.Millisecond), 100), ctx)
+	policy.Reset()
 	return nil, backoff.Retry(func() error {
 		res, err := client.CreateTopics(ctx, &kafkago.CreateTopicsRequest{Topics: []kafkago.TopicConfig{
 			{Topic: event.Topic, NumPartitions: partitions, ReplicationFactor: 1}}})

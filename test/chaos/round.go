@@ -207,7 +207,7 @@ func singles(only string) func(context.Context, *stand) error {
 		for _, list := range [][]cell{cells, lossy} {
 			st.dice.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
 			for _, c := range list {
-				if err := c.meet(ctx, st); errors.Is(err, errNoSmall) {
+				if err := c.insist(ctx, st); errors.Is(err, errNoSmall) {
 					fmt.Fprintf(st.out, "NOT TESTED: %s: %v\n", c.name(), err)
 				} else if err != nil {
 					return err
@@ -251,6 +251,18 @@ func pairs(d time.Duration) func(context.Context, *stand) error {
 		}
 		return ctx.Err()
 	}
+}
+
+// insist is meet, and again when the fault could not be brought about, since what the one before did to a server may not be over.
+func (c cell) insist(ctx context.Context, st *stand) (err error) {
+	for range 3 {
+		if err = c.meet(ctx, st); err == nil || errors.Is(err, errPromise) || errors.Is(err, errNoSmall) || ctx.Err() != nil {
+			return err
+		}
+		st.note("in vain, again: %v", err)
+		pause(ctx, 5*time.Second)
+	}
+	return err
 }
 
 // errPromise is wrapped when a process did not do what it has to do by itself.
