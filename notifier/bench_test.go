@@ -139,8 +139,8 @@ func (b *bench) join(t *testing.T) {
 	b.metrics = NewMetrics(b.figures)
 	rec := NewRecorder(b.db, b.policy, b.metrics, log)
 	t.Cleanup(rec.Stop)
-	b.sender = &sender{db: b.db, directory: b.book.read, provider: b.provider, recorder: rec, policy: b.policy, metrics: b.metrics,
-		log: log, wake: make(chan struct{}, 1), pace: newPacer(b.policy, b.clock.Now), meter: &meter{}}
+	b.sender = &sender{db: b.db, directory: b.book.read, render: Appointment.text, provider: b.provider, recorder: rec, policy: b.policy,
+		metrics: b.metrics, log: log, wake: make(chan struct{}, 1), pace: newPacer(b.policy, b.clock.Now), meter: &meter{}}
 	b.look = &reconciler{db: b.db, directory: b.book.read, provider: b.provider, recorder: rec, policy: b.policy, metrics: b.metrics,
 		log: log, wake: func() {}, now: b.clock.Now}
 }

@@ -67,6 +67,9 @@ func (a Appointment) refusal(m *Message, now time.Time) string {
 	return ""
 }
 
+// renderer writes the text of a message; the sender's is [Appointment.text].
+type renderer func(Appointment, *Message) (text.Out, error)
+
 // text renders the text of m. It is a pure function of its data, so every attempt of a message says the same.
 func (a Appointment) text(m *Message) (text.Out, error) {
 	at := a.StartsAt

@@ -116,11 +116,11 @@ func (s *sender) record(hard context.Context, r request, o Outcome) {
 }
 
 // guardedText renders, and takes a panic for what it is: a text that cannot be rendered.
-func guardedText(a Appointment, m *Message) (out text.Out, err error) {
+func guardedText(render renderer, a Appointment, m *Message) (out text.Out, err error) {
 	defer func() {
 		if recover() != nil { // the value may hold anything
 			err = errors.New("rendering panicked")
 		}
 	}()
-	return a.text(m)
+	return render(a, m)
 }

@@ -52,8 +52,8 @@ func Start(opts Options) *Notifier {
 	n.pace = newPacer(opts.Policy, time.Now)
 	opts.Metrics.watch(n.pace)
 	m := &meter{}
-	s := &sender{db: opts.DB, directory: opts.Directory, provider: opts.Provider, recorder: opts.Recorder, policy: opts.Policy,
-		metrics: opts.Metrics, log: opts.Log, pace: n.pace, meter: m, wake: n.wake}
+	s := &sender{db: opts.DB, directory: opts.Directory, render: Appointment.text, provider: opts.Provider, recorder: opts.Recorder,
+		policy: opts.Policy, metrics: opts.Metrics, log: opts.Log, pace: n.pace, meter: m, wake: n.wake}
 	n.done.Go(func() { s.run(ctx, hardCtx) })
 	if opts.Source != nil {
 		in := &intake{db: opts.DB, source: opts.Source, written: opts.Written, metrics: opts.Metrics, log: opts.Log, wake: n.Wake}

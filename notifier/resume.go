@@ -166,7 +166,7 @@ func (r Resumption) lookFor(ctx context.Context, page []*Message, by map[string]
 		if !ok || m.EventAt.After(frozen) {
 			continue
 		}
-		out, err := guardedText(a, m)
+		out, err := guardedText(Appointment.text, a, m)
 		to := a.phone(m)
 		if err != nil || to == "" {
 			continue // it will be held or suppressed

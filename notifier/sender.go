@@ -32,6 +32,7 @@ const (
 type sender struct {
 	db        *sqldb.DB
 	directory Directory
+	render    renderer
 	provider  Provider
 	recorder  *Recorder
 	policy    Policy
@@ -304,7 +305,7 @@ func (s *sender) beginOne(m *Message, appointments map[string]Appointment, now t
 		m.lookAgain(now, s.policy)
 		return request{}, false
 	}
-	out, err := guardedText(a, m)
+	out, err := guardedText(s.render, a, m)
 	if err != nil {
 		s.log.Error("cannot render a text", "message_id", m.ID, "reservation_id", m.ReservationID, "kind", m.Kind)
 		m.finish(StateHeld, ReasonCannotRender, now)

@@ -2,6 +2,7 @@ package kafka_test
 
 import (
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 
@@ -33,18 +34,7 @@ func TestAllReplicasAnswer(t *testing.T) {
 		if !few {
 			return nil, nil, false
 		}
-		resp := produce.ResponseKind().(*kmsg.ProduceResponse)
-		for _, topic := range produce.Topics {
-			answer := kmsg.NewProduceResponseTopic()
-			answer.Topic, answer.TopicID = topic.Topic, topic.TopicID
-			for _, partition := range topic.Partitions {
-				p := kmsg.NewProduceResponseTopicPartition()
-				p.Partition, p.ErrorCode = partition.Partition, int16(kafkago.NotEnoughReplicasAfterAppend)
-				answer.Partitions = append(answer.Partitions, p)
-			}
-			resp.Topics = append(resp.Topics, answer)
-		}
-		return resp, nil, true
+		return refusal(produce, kafkago.NotEnoughReplicasAfterAppend), nil, true
 	})
 	p := publisher(t, cluster.ListenAddrs()[0])
 	if err := p.Publish(within(t, patience), story(1, 3)); err != nil {
@@ -66,4 +56,75 @@ func TestAllReplicasAnswer(t *testing.T) {
 	if len(acks) < 2 {
 		t.Errorf("%d requests", len(acks))
 	}
+}
+
+// TestAPartOfWhatIsPublishedIsRefused: while one partition takes the first piece of what it is to get and then nothing more, the
+// others have all of theirs, of that one nothing is stored behind what was refused, and whoever published hears of it. Once all is
+// published again, no reservation's events have changed their order.
+func TestAPartOfWhatIsPublishedIsRefused(t *testing.T) {
+	t.Parallel()
+	const partitions, piece = 3, 500
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(partitions, event.Topic))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cluster.Close)
+	addr := cluster.ListenAddrs()[0]
+	p, events := publisher(t, addr), story(30, 30*200)
+	due := make([]int, partitions) // events of each partition
+	for _, e := range events {
+		due[kafkago.Murmur2Balancer{}.Balance(kafkago.Message{Key: []byte(e.ReservationID)}, 0, 1, 2)]++
+	}
+	most := slices.Max(due) // more than two pieces, so that there is something behind the one that is refused
+	broken := slices.Index(due, most)
+	var mu sync.Mutex
+	asked, heal := 0, false
+	cluster.ControlKey(kmsg.Produce.Int16(), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		mu.Lock()
+		defer mu.Unlock()
+		cluster.KeepControl()
+		produce := req.(*kmsg.ProduceRequest)
+		if heal || produce.Topics[0].Partitions[0].Partition != int32(broken) {
+			return nil, nil, false
+		}
+		if asked++; asked == 1 {
+			return nil, nil, false
+		}
+		return refusal(produce, kafkago.NotLeaderForPartition), nil, true
+	})
+	if err := p.Publish(within(t, patience), events); !errors.Is(err, outbox.ErrNotPublished) || !errors.Is(err, kafkago.NotLeaderForPartition) {
+		t.Errorf("a partition refused a part: %v", err)
+	}
+	due[broken] = piece
+	ends, err := client(t, addr).ListOffsets(within(t, patience), &kafkago.ListOffsetsRequest{Topics: map[string][]kafkago.OffsetRequest{
+		event.Topic: {kafkago.LastOffsetOf(0), kafkago.LastOffsetOf(1), kafkago.LastOffsetOf(2)}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range ends.Topics[event.Topic] {
+		if int(o.LastOffset) != due[o.Partition] {
+			t.Errorf("partition %d holds %d events, want %d", o.Partition, o.LastOffset, due[o.Partition])
+		}
+	}
+	mu.Lock()
+	heal = true
+	mu.Unlock()
+	publish(t, p, events)
+	newReading().read(t, consumer(t, addr), events)
+}
+
+// refusal answers a produce request with the same error for all of it.
+func refusal(produce *kmsg.ProduceRequest, code kafkago.Error) kmsg.Response {
+	resp := produce.ResponseKind().(*kmsg.ProduceResponse)
+	for _, topic := range produce.Topics {
+		answer := kmsg.NewProduceResponseTopic()
+		answer.Topic, answer.TopicID = topic.Topic, topic.TopicID
+		for _, partition := range topic.Partitions {
+			p := kmsg.NewProduceResponseTopicPartition()
+			p.Partition, p.ErrorCode = partition.Partition, int16(code)
+			answer.Partitions = append(answer.Partitions, p)
+		}
+		resp.Topics = append(resp.Topics, answer)
+	}
+	return resp
 }

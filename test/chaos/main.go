@@ -196,8 +196,6 @@ func list(out io.Writer) error {
 	for _, c := range table() {
 		where := "embedded, servers"
 		switch {
-		case c.elsewhere == untested:
-			where = untested
 		case c.elsewhere != "":
 			pkg, test, _ := strings.Cut(c.elsewhere, ": ")
 			where = fmt.Sprintf("go test ./%s -run %s", pkg, test)
