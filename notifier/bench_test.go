@@ -51,7 +51,7 @@ func (p *scripted) Fetch(_ context.Context, sid string) (Sighting, error) {
 	return Sighting{}, ErrNoSuchText
 }
 
-func (p *scripted) Find(_ context.Context, to personal.Phone, since time.Time) ([]Sighting, error) {
+func (p *scripted) Find(_ context.Context, to personal.Phone, since, _ time.Time) ([]Sighting, error) {
 	p.mu.Lock()
 	p.finds++
 	p.mu.Unlock()

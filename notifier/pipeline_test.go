@@ -85,6 +85,25 @@ func TestLostAnswersEndInOneText(t *testing.T) {
 	}
 }
 
+// TestALostTextIsFoundByAnotherClock: the database's clock is wrong, and the provider's list tells the times of its own.
+func TestALostTextIsFoundByAnotherClock(t *testing.T) {
+	t.Parallel()
+	for _, off := range []time.Duration{-10 * time.Minute, 10 * time.Minute} {
+		t.Run(off.String(), func(t *testing.T) {
+			t.Parallel()
+			dbtest.EachWith(t, sqldb.Options{Now: func() time.Time { return time.Now().Add(off) }}, func(t *testing.T, db *sqldb.DB) {
+				r := newRig(t, db, quick)
+				r.faults(sandbox.Rule{Answer: sandbox.Answer500, Happen: "yes", Callbacks: sandbox.CallbacksNone})
+				r.start()
+				id := r.reservation(1)
+				r.deliver(r.event(id, event.Booked, 1))
+				r.untilAllAccepted(id)
+				r.exactlyOne(id)
+			})
+		})
+	}
+}
+
 // TestTextsThatNeverArrivedGoOut: the provider did not take it, and said so, or said nothing.
 func TestTextsThatNeverArrivedGoOut(t *testing.T) {
 	t.Parallel()

@@ -12,10 +12,11 @@ import (
 type Provider interface {
 	// Send asks the provider, once, to send t. It never repeats the request by itself. The request ends when ctx does.
 	Send(ctx context.Context, t Text) Outcome
-	// Find lists texts to the number, newest first, down to those created before since. An error means that the list was not
-	// read to its end: what is returned beside it is there, and of the rest nothing is known. A text that a whole list does
-	// not show proves nothing either: lists lag.
-	Find(ctx context.Context, to personal.Phone, since time.Time) ([]Sighting, error)
+	// Find lists texts to the number, newest first, down to those created before since. now is this moment by the clock that
+	// since is of: where the provider's clock tells another time, Created is corrected to ours. An error means that the list
+	// was not read to its end: what is returned beside it is there, and of the rest nothing is known. A text that a whole list
+	// does not show proves nothing either: lists lag.
+	Find(ctx context.Context, to personal.Phone, since, now time.Time) ([]Sighting, error)
 	// Fetch asks for one text by the id that the provider gave it. The error wraps ErrNoSuchText when the provider says that
 	// it has none; any other means that nothing is known.
 	Fetch(ctx context.Context, sid string) (Sighting, error)

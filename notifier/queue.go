@@ -160,8 +160,10 @@ func savePlans(ctx context.Context, tx *sqldb.Tx, ms []*Message) error {
 }
 
 // blocked says which of ms wait for an earlier one: a text starts only when none of an earlier version to the same person is
-// on its way or of unknown outcome. The version decides what a person reads last, not the arrival.
-func blocked(ctx context.Context, tx *sqldb.Tx, ms []*Message) (map[string]bool, error) {
+// on its way or of unknown outcome. The version decides what a person reads last, not the arrival. A text of which one copy is
+// known to have arrived may have another in flight: that is waited for, too, and when its answer is lost, until the provider
+// must have taken it if it ever does (settled).
+func blocked(ctx context.Context, tx *sqldb.Tx, ms []*Message, settled time.Duration) (map[string]bool, error) {
 	rows := sqldb.NewRows("src", sqldb.Column{Name: "src_id", Type: sqldb.UUID}, sqldb.Column{Name: "src_reservation", Type: sqldb.UUID},
 		sqldb.Column{Name: "src_recipient", Type: sqldb.Text}, sqldb.Column{Name: "src_version", Type: sqldb.Int})
 	for _, m := range ms {
@@ -172,11 +174,16 @@ func blocked(ctx context.Context, tx *sqldb.Tx, ms []*Message) (map[string]bool,
 	if rows.Len() == 0 {
 		return nil, nil
 	}
+	now, err := tx.Now(ctx)
+	if err != nil {
+		return nil, err
+	}
 	src, args := tx.Source(rows)
 	var ids []string
-	err := tx.Select(ctx, &ids, "WITH "+src+` SELECT DISTINCT CAST(src_id AS text) FROM src
+	err = tx.Select(ctx, &ids, "WITH "+src+` SELECT DISTINCT CAST(src_id AS text) FROM src
 		JOIN message e ON e.reservation_id = src_reservation AND e.recipient = src_recipient AND e.version < src_version
-		WHERE e.state IN ('sending', 'unknown')`, args...)
+		WHERE e.state IN ('sending', 'unknown') OR EXISTS (SELECT 1 FROM attempt a WHERE a.message_id = e.id
+			AND (a.state = 'open' OR a.state = 'unknown' AND a.unknown_at > ?))`, append(args, sqldb.At(now.Add(-settled)))...)
 	if err != nil {
 		return nil, fmt.Errorf("look for earlier texts: %w", err)
 	}

@@ -125,7 +125,15 @@ type group struct {
 	To       personal.Phone // exported, so that printing a group masks it
 	messages []*Message
 	siblings []*Attempt // attempts, of other messages of the same reservations, of which nothing is known yet
+	read     reading    // when it was claimed
 }
+
+// reading is what the database's clock said at a moment, and goes on from there.
+type reading struct{ at, here time.Time }
+
+func readAt(at time.Time) reading { return reading{at, time.Now()} }
+
+func (r reading) now() time.Time { return r.at.Add(time.Since(r.here)) }
 
 // claim takes from the budget and leases as many messages, by number, with their attempts.
 func (r *reconciler) claim(ctx context.Context, tx *sqldb.Tx, job Job, states []State) ([]group, int, error) {
@@ -156,6 +164,9 @@ func (r *reconciler) claim(ctx context.Context, tx *sqldb.Tx, job Job, states []
 		return nil, 0, err
 	}
 	groups, err := r.byNumber(ctx, tx, ms)
+	for i := range groups {
+		groups[i].read = readAt(now)
+	}
 	return groups, len(ms), err
 }
 
@@ -227,7 +238,7 @@ func (r *reconciler) look(ctx context.Context, g group) (out []verdict) {
 // poll asks for the receipts of messages to one number that the provider has taken and nobody confirmed, and, where an
 // earlier attempt was given up as unknown, whether that arrived as well.
 func (r *reconciler) poll(ctx context.Context, g group) (out []verdict) {
-	doubtful := group{To: g.To, siblings: g.siblings}
+	doubtful := group{To: g.To, siblings: g.siblings, read: g.read}
 	for _, m := range g.messages {
 		if m.unknowns() > 0 {
 			doubtful.messages = append(doubtful.messages, m)
@@ -335,7 +346,7 @@ func (r *reconciler) prove(ctx context.Context, g group) (proved map[string]bool
 	slices.SortFunc(open, func(a, b *Attempt) int { return a.StartedAt.Compare(b.StartedAt.Time) })
 	open = slices.CompactFunc(open, func(a, b *Attempt) bool { return a.Token == b.Token })
 	ask, cancel := context.WithTimeout(ctx, min(askTime, r.policy.Deadline))
-	found, err := r.provider.Find(ask, g.To, open[0].StartedAt.Add(-listDepth))
+	found, err := r.provider.Find(ask, g.To, open[0].StartedAt.Add(-listDepth), g.read.now())
 	cancel()
 	proved, whole = map[string]bool{}, err == nil
 	done, gone := map[string]bool{}, map[string]bool{} // attempts that have their text, and texts that have their attempt

@@ -116,8 +116,14 @@ func (r Resumption) lookAll(ctx context.Context, frozen time.Time, report *Resum
 	for {
 		var page []*Message
 		var by map[string]Appointment
+		var read reading
 		err := r.DB.Read(ctx, func(ctx context.Context, tx *sqldb.Tx) (err error) {
 			page = nil
+			now, err := tx.Now(ctx)
+			if err != nil {
+				return err
+			}
+			read = readAt(now)
 			if err = tx.Select(ctx, &page, `SELECT `+messageColumns+` FROM message_queue q JOIN message m ON m.id = q.message_id
 				WHERE q.job = 'send' AND m.state IN ('pending', 'undelivered') AND q.message_id > ? ORDER BY q.message_id LIMIT ?`,
 				last, resumePage); err != nil || len(page) == 0 {
@@ -136,7 +142,7 @@ func (r Resumption) lookAll(ctx context.Context, frozen time.Time, report *Resum
 		last = page[len(page)-1].ID
 		report.Waiting += int64(len(page))
 		if r.Provider != nil {
-			if err := r.lookFor(ctx, page, by, frozen, ask, report); err != nil {
+			if err := r.lookFor(ctx, page, by, frozen, read, ask, report); err != nil {
 				return err
 			}
 		}
@@ -159,7 +165,8 @@ type sameNumber struct {
 }
 
 // lookFor asks the lists of the numbers of one page.
-func (r Resumption) lookFor(ctx context.Context, page []*Message, by map[string]Appointment, frozen time.Time, ask *rate.Limiter, report *ResumeReport) error {
+func (r Resumption) lookFor(ctx context.Context, page []*Message, by map[string]Appointment, frozen time.Time, read reading, ask *rate.Limiter,
+	report *ResumeReport) error {
 	groups := map[[sha256.Size]byte]*sameNumber{}
 	for _, m := range page {
 		a, ok := by[m.ReservationID]
@@ -185,7 +192,7 @@ func (r Resumption) lookFor(ctx context.Context, page []*Message, by map[string]
 			if err := ask.Wait(ctx); err != nil {
 				return err
 			}
-			n, err := r.lookForOne(ctx, same.To, same.waiting)
+			n, err := r.lookForOne(ctx, same.To, same.waiting, read)
 			looked.Add(int64(len(same.waiting)))
 			found.Add(n)
 			return err
@@ -199,11 +206,11 @@ func (r Resumption) lookFor(ctx context.Context, page []*Message, by map[string]
 
 // lookForOne asks one number's list, and gives each text that waits the copy that had gone out: the one of its words that was
 // created nearest to its change, no earlier, and that no attempt has.
-func (r Resumption) lookForOne(ctx context.Context, to personal.Phone, waiting []waitingText) (n int64, err error) {
+func (r Resumption) lookForOne(ctx context.Context, to personal.Phone, waiting []waitingText, read reading) (n int64, err error) {
 	since := slices.MinFunc(waiting, func(a, b waitingText) int { return a.message.EventAt.Compare(b.message.EventAt.Time) }).message.EventAt
 	list, cancel := context.WithTimeout(ctx, r.Policy.Deadline)
 	defer cancel()
-	listed, err := r.Provider.Find(list, to, since.Add(-listDepth))
+	listed, err := r.Provider.Find(list, to, since.Add(-listDepth), read.now())
 	if err != nil {
 		return 0, fmt.Errorf("ask the provider which texts went out; sending stays frozen: %w", err)
 	}
@@ -255,7 +262,7 @@ func (r Resumption) adopt(ctx context.Context, w waitingText, s Sighting) (adopt
 		if err != nil {
 			return err
 		}
-		began := s.Created // in whole seconds, by the provider's clock
+		began := s.Created // in whole seconds
 		if began.Before(m.EventAt.Time) {
 			began = m.EventAt.Time
 		}

@@ -214,7 +214,7 @@ func (s *sender) read(ctx context.Context, tx *sqldb.Tx, picked []*Message) (k k
 	if k.messages, err = withAttempts(ctx, tx, picked); err != nil {
 		return k, err
 	}
-	if k.waiting, err = blocked(ctx, tx, picked); err != nil {
+	if k.waiting, err = blocked(ctx, tx, picked, s.policy.Looks[0]); err != nil {
 		return k, err
 	}
 	if k.again, err = sentAgain(ctx, tx, picked); err != nil {

@@ -158,6 +158,56 @@ func TestTheSweeperSetsAsideWhatItDoesNotKnow(t *testing.T) {
 	})
 }
 
+// TestNothingNewerWhileACopyMayBeUnderWay: a text was attempted a second time, and then the first turns out to be delivered. The
+// text is settled, and its second copy is not: what is newer must not overtake that.
+func TestNothingNewerWhileACopyMayBeUnderWay(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(t *testing.T, b *bench, second request){
+		"it is answered": func(t *testing.T, b *bench, second request) {
+			b.provider.outcome = Outcome{Class: Accepted, SID: "SM2"}
+			b.fly(t, second, time.Now())
+			b.clock.add(behind)
+		},
+		"its answer is lost": func(t *testing.T, b *bench, second request) {
+			b.provider.outcome = Outcome{Class: Unknown}
+			b.fly(t, second, time.Now())
+			b.clock.add(behind)
+			b.begin(t, 0) // it may still come
+			b.clock.add(b.policy.Looks[0])
+		},
+		"its process dies": func(t *testing.T, b *bench, _ request) {
+			b.clock.add(b.policy.Lease)
+			b.begin(t, 0)
+			b.round(t)
+			b.clock.add(behind)
+			b.begin(t, 0)
+			b.clock.add(b.policy.Looks[0])
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			eachBench(t, func(t *testing.T, b *bench) {
+				first := b.begin(t, 1)[0]
+				b.provider.outcome = Outcome{Class: Unknown}
+				b.fly(t, first, time.Now())
+				b.missAll(t)
+				second := b.begin(t, 1)[0]
+				if err := b.sender.recorder.Receive(t.Context(), Receipt{Token: first.text.Token, SID: "SM1", Status: "delivered"}); err != nil {
+					t.Fatal(err)
+				}
+				if m := b.state(t); m.State != StateDelivered {
+					t.Fatalf("it is %s", m.State)
+				}
+				b.book.change(b.reservation, func(a *Appointment) { a.Version = 2 })
+				b.insert(t, b.event(b.reservation, event.Changed, 2, 0))
+				b.begin(t, 0)
+				end(t, b, second)
+				b.begin(t, 1)
+			})
+		})
+	}
+}
+
 // TestARefusedAccountIsProbedByOneText: not sixty-four at a time.
 func TestARefusedAccountIsProbedByOneText(t *testing.T) {
 	t.Parallel()

@@ -219,8 +219,13 @@ func (m *Message) settle(now time.Time, p Policy) {
 	switch {
 	case state == StateDelivered && m.count(AttemptState.undecided) > 0:
 		m.Polls = 0
-		// Once more: did another attempt, which was given up or is still in flight, arrive as well? Its flight has ended by then.
-		m.plan(Poll, now.Add(max(p.Polls[0], p.Lease)))
+		// Once more: did another attempt, which was given up or is still in flight, arrive as well? Its flight has ended by then;
+		// what is newer waits for that.
+		if m.newest().State == AttemptOpen {
+			m.plan(Poll, now.Add(p.Lease))
+		} else {
+			m.plan(Poll, now.Add(max(p.Polls[0], p.Lease)))
+		}
 	case state == StateDelivered:
 		m.plan("", now)
 	case !asked:

@@ -64,7 +64,7 @@ func (r *Relay) take(ctx context.Context) (*lease, position, error) {
 		if err := tx.Get(ctx, &row, leaseQuery+tx.ForUpdate(), shard); err != nil {
 			return err
 		}
-		if row.heldByOther(r.holder, now) {
+		if r.heldByOther(row, now) {
 			return errHeld
 		}
 		if pos, err = parsePosition(tx.Dialect(), row.Position); err != nil {
@@ -94,8 +94,12 @@ type leaseRow struct {
 
 const leaseQuery = `SELECT epoch, holder, leased_until, position FROM outbox_relay WHERE shard = ?`
 
-func (l leaseRow) heldByOther(me string, now time.Time) bool {
-	return l.Holder != me && l.Until.After(now)
+// heldByOther says whether another relay has the lease. One that lasts for longer than anybody takes it (those of other versions
+// may be longer than ours) was written before the database's clock was set back: waiting it out would let everything wait. That
+// its holder may live does no harm, since the epoch fences it.
+func (r *Relay) heldByOther(l leaseRow, now time.Time) bool {
+	left := l.Until.Sub(now)
+	return l.Holder != r.holder && left > 0 && left <= max(2*r.opts.Lease, time.Minute)
 }
 
 // look returns errHeld when another relay has the lease, without a write: relays that only stand by do this all the time.
@@ -107,7 +111,7 @@ func (r *Relay) look(ctx context.Context) error {
 		}
 		var row leaseRow
 		err = tx.Get(ctx, &row, leaseQuery, shard)
-		if err == nil && row.heldByOther(r.holder, now) {
+		if err == nil && r.heldByOther(row, now) {
 			return errHeld
 		}
 		if errors.Is(err, sql.ErrNoRows) {

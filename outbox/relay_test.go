@@ -176,6 +176,33 @@ func TestPublisherThatFailsIsAskedAgain(t *testing.T) {
 	})
 }
 
+// A lease that was written before the clock was set back by hours is not waited for.
+func TestALeaseOfAnotherTimeIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	start := time.Date(2021, 7, 19, 11, 0, 0, 0, time.UTC)
+	var behind atomic.Int64
+	now := func() time.Time { return start.Add(-time.Duration(behind.Load())) }
+	dbtest.EachWith(t, sqldb.Options{Now: now}, func(t *testing.T, db *sqldb.DB) {
+		const lease = time.Hour
+		want := appendAll(t, db, 3)
+		paused, resume := make(chan struct{}), make(chan struct{})
+		slow, other := newLog(), newLog()
+		slow.before = func(context.Context, []event.Event) error {
+			if slow.calls == 0 {
+				close(paused)
+				<-resume
+			}
+			return nil
+		}
+		run(t, outbox.NewRelay(db, slow, outbox.RelayOptions{Holder: "a", Lease: lease}))
+		t.Cleanup(func() { close(resume) }) // before that relay is stopped
+		<-paused
+		behind.Add(int64(6 * time.Hour))
+		run(t, outbox.NewRelay(db, other, outbox.RelayOptions{Holder: "b", Lease: lease}))
+		same(t, other.awaitCount(t, 3), want)
+	})
+}
+
 // A relay that stops gives its lead back: another need not wait for the lease to run out.
 func TestStoppedRelayIsFollowedAtOnce(t *testing.T) {
 	t.Parallel()

@@ -31,15 +31,19 @@ const (
 // Find implements notifier.Provider. It lists by To alone: the one date filter, DateSent, hides texts that are still queued.
 // Errors wrap ErrNotListed and carry a word and a status, never the URL, which has the number in it. Beside an error it
 // returns the texts of the pages that were whole.
-func (p *Provider) Find(ctx context.Context, to personal.Phone, since time.Time) ([]notifier.Sighting, error) {
+//
+// What time the provider has, each page's Date header says, which RFC 9110 (6.6.1) has an origin server with a clock send.
+func (p *Provider) Find(ctx context.Context, to personal.Phone, since, now time.Time) ([]notifier.Sighting, error) {
+	asked := time.Now()
 	var found []notifier.Sighting
 	seen := map[string]bool{} // pages shift while texts arrive, so one may be on two of them
 	place := url.Values{}
 	for n := 1; ; n++ {
-		texts, next, err := p.page(ctx, to, place)
+		texts, date, next, err := p.page(ctx, to, place)
 		if err != nil {
 			return newestFirst(found), err
 		}
+		correct(texts, date, now.Add(time.Since(asked)))
 		older, before := 0, len(seen)
 		for _, s := range texts {
 			if s.Created.Before(since) {
@@ -69,18 +73,35 @@ func newestFirst(found []notifier.Sighting) []notifier.Sighting {
 	return found
 }
 
-// page asks for one page of the list.
-func (p *Provider) page(ctx context.Context, to personal.Phone, place url.Values) (texts []notifier.Sighting, next string, err error) {
+// apart is how much two clocks may differ and be called the same: the header has whole seconds, and comes from up to as far away
+// as an answer may take.
+const apart = 10 * time.Second
+
+// correct gives the times of texts, which are of a clock that said date when ours said now, by our clock. A date that is earlier
+// than what was there by then is not of that clock: something on the way has kept the answer, or has a clock of its own.
+func correct(texts []notifier.Sighting, date, now time.Time) {
+	ahead := date.Sub(now)
+	if date.IsZero() || ahead.Abs() < apart || slices.ContainsFunc(texts, func(s notifier.Sighting) bool { return s.Created.After(date.Add(apart)) }) {
+		return
+	}
+	for i := range texts {
+		texts[i].Created = texts[i].Created.Add(-ahead)
+	}
+}
+
+// page asks for one page of the list; date is what the provider's clock said, zero when it did not say.
+func (p *Provider) page(ctx context.Context, to personal.Phone, place url.Values) (texts []notifier.Sighting, date time.Time, next string, err error) {
 	rec := p.recorder(ctx, maxList)
 	params := new(api.ListMessageParams).SetTo(to.Reveal()).SetPageSize(pageSize)
 	err = rec.ask(ErrNotListed, func(s *api.ApiService) { _, _ = s.PageMessage(params, place.Get("PageToken"), place.Get("Page")) })
 	if err != nil {
-		return nil, "", err
+		return nil, date, "", err
 	}
 	if texts, next, err = parsePage(rec.body, to.Reveal()); err != nil {
-		return nil, "", fmt.Errorf("%w: unreadable", ErrNotListed) // the parser's words may be the answer's
+		return nil, date, "", fmt.Errorf("%w: unreadable", ErrNotListed) // the parser's words may be the answer's
 	}
-	return texts, next, nil
+	date, _ = http.ParseTime(rec.record.header.Get("Date"))
+	return texts, date, next, nil
 }
 
 // place takes the place of the next page out of its URI. The request is then built anew, on our own base URL and for our own

@@ -71,7 +71,7 @@ func TestFind(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var seen []url.Values
-			got, err := provider(t, lists(t, c.total, &seen).URL).Find(t.Context(), canary, noon.Add(-c.since))
+			got, err := provider(t, lists(t, c.total, &seen).URL).Find(t.Context(), canary, noon.Add(-c.since), time.Now())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -135,7 +135,7 @@ func TestFindKnowsNothing(t *testing.T) {
 				_, _ = io.WriteString(w, c.body)
 			}))
 			t.Cleanup(s.Close)
-			got, err := provider(t, s.URL).Find(t.Context(), canary, time.Time{})
+			got, err := provider(t, s.URL).Find(t.Context(), canary, time.Time{}, time.Now())
 			if !errors.Is(err, ErrNotListed) {
 				t.Fatalf("%v, %v", got, err)
 			}
@@ -149,7 +149,7 @@ func TestFindKnowsNothing(t *testing.T) {
 		t.Parallel()
 		s := httptest.NewServer(http.NotFoundHandler())
 		s.Close()
-		_, err := provider(t, s.URL).Find(t.Context(), canary, time.Time{})
+		_, err := provider(t, s.URL).Find(t.Context(), canary, time.Time{}, time.Now())
 		if !errors.Is(err, ErrNotListed) {
 			t.Fatal(err)
 		}
@@ -196,7 +196,7 @@ func TestFindSome(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got, err := provider(t, shifting(t, c.last).URL).Find(t.Context(), canary, time.Time{})
+			got, err := provider(t, shifting(t, c.last).URL).Find(t.Context(), canary, time.Time{}, time.Now())
 			if !errors.Is(err, ErrNotListed) || !strings.HasSuffix(err.Error(), c.says) {
 				t.Errorf("%v, want %q", err, c.says)
 			}
@@ -219,9 +219,50 @@ func TestFindNewestFirst(t *testing.T) {
 		body, _ := json.Marshal(map[string]any{"messages": []any{entry(2), entry(0), entry(900), entry(1)}})
 		return http.StatusOK, string(body)
 	})
-	got, err := provider(t, s.URL).Find(t.Context(), canary, noon.Add(-time.Minute))
+	got, err := provider(t, s.URL).Find(t.Context(), canary, noon.Add(-time.Minute), time.Now())
 	if err != nil || len(got) != 3 || got[0].SID != sid(0) || got[1].SID != sid(1) || got[2].SID != sid(2) {
 		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// TestFindByAnotherClock: the list's times are given by the clock of whoever asks, however wrong one of the two is.
+func TestFindByAnotherClock(t *testing.T) {
+	t.Parallel()
+	const off = 10 * time.Minute
+	for name, c := range map[string]struct {
+		date    time.Time // that the provider says at noon, none when zero
+		created time.Duration
+		want    time.Duration // both after noon
+	}{
+		"as ours":                            {noon.Add(time.Second), -time.Minute, -time.Minute},
+		"a little apart":                     {noon.Add(9 * time.Second), -time.Minute, -time.Minute},
+		"ahead":                              {noon.Add(off), off - time.Minute, -time.Minute},
+		"behind":                             {noon.Add(-off), -off - time.Minute, -time.Minute},
+		"it does not say":                    {time.Time{}, off - time.Minute, off - time.Minute},
+		"an answer that was kept on the way": {noon.Add(-off), -time.Minute, -time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header()["Date"] = nil
+				if !c.date.IsZero() {
+					w.Header().Set("Date", c.date.Format(http.TimeFormat))
+				}
+				e := entry(0)
+				e["date_created"] = noon.Add(c.created).Format(time.RFC1123Z)
+				old := entry(1)
+				old["date_created"] = noon.Add(c.created - time.Hour).Format(time.RFC1123Z)
+				_ = json.NewEncoder(w).Encode(map[string]any{"messages": []any{e, old}})
+			}))
+			t.Cleanup(s.Close)
+			got, err := provider(t, s.URL).Find(t.Context(), canary, noon.Add(-2*off), noon)
+			if err != nil || len(got) != 1 {
+				t.Fatalf("%d texts, error %v", len(got), err)
+			}
+			if at := got[0].Created.Sub(noon); (at - c.want).Abs() > time.Second { // our clock has gone on meanwhile
+				t.Errorf("created %s after noon, want %s", at, c.want)
+			}
+		})
 	}
 }
 

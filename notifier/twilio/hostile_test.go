@@ -57,7 +57,7 @@ func asks(t *testing.T) []ask {
 			return strings.TrimSpace(fmt.Sprintf("%s %s", o.Class, o.Detail))
 		}},
 		{"Find", http.StatusOK, `{"messages": [` + plain + `], "next_page_uri": null}`, func(ctx context.Context, p *Provider) string {
-			found, err := p.Find(ctx, canary, time.Time{})
+			found, err := p.Find(ctx, canary, time.Time{}, time.Now())
 			if err != nil {
 				return failed(err, ErrNotListed)
 			}

@@ -59,7 +59,7 @@ func TestAgainstTheSandbox(t *testing.T) {
 		}
 		sids[text.Token] = o.SID
 	}
-	found, err := p.Find(t.Context(), canary, start.Add(-time.Minute))
+	found, err := p.Find(t.Context(), canary, start.Add(-time.Minute), time.Now())
 	if err != nil || len(found) != texts {
 		t.Fatalf("%d texts, %v", len(found), err)
 	}

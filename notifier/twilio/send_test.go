@@ -289,7 +289,7 @@ func TestLibraryPanic(t *testing.T) {
 	if got := p.Send(t.Context(), aText()); got.Class != notifier.Unknown || got.Detail != "panic" {
 		t.Errorf("%+v", got)
 	}
-	if _, err := p.Find(t.Context(), canary, time.Time{}); !errors.Is(err, ErrNotListed) {
+	if _, err := p.Find(t.Context(), canary, time.Time{}, time.Now()); !errors.Is(err, ErrNotListed) {
 		t.Errorf("%v", err)
 	}
 	if _, err := p.Fetch(t.Context(), goodSID); !errors.Is(err, ErrNotFetched) {

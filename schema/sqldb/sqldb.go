@@ -16,8 +16,6 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/jmoiron/sqlx"
 	_ "modernc.org/sqlite" // the driver named "sqlite"
-
-	"ansim/schema/sabotage"
 )
 
 // Dialect names the database behind a DB.
@@ -40,7 +38,7 @@ type Options struct {
 	// Readers is how many read transactions may run at once. Default 16. They never wait for writers.
 	Readers int
 	// Now replaces the clock that Tx.Now reads, for tests. Default: the database's own clock on PostgreSQL, the
-	// process's on SQLite, where there is one process.
+	// machine's on SQLite, made never to go back (see clock).
 	Now func() time.Time
 	// ReadOnly opens for reading alone (`ansim check`): on SQLite with mode=ro, on PostgreSQL with transactions that
 	// are READ ONLY.
@@ -52,7 +50,8 @@ type DB struct {
 	dialect  Dialect
 	write    *sqlx.DB
 	read     *sqlx.DB
-	now      func() time.Time
+	now      func() time.Time // of a test, or nil
+	clock    *clock
 	readOnly bool
 	path     string
 }
@@ -169,7 +168,7 @@ func openSQLite(ctx context.Context, path string, opts Options) (*DB, error) {
 	}
 	db := &DB{dialect: SQLite, now: opts.Now, readOnly: opts.ReadOnly, path: path}
 	if db.now == nil {
-		db.now = sabotage.Now
+		db.clock = newClock()
 	}
 	var err error
 	if !opts.ReadOnly {
@@ -192,6 +191,14 @@ func openSQLite(ctx context.Context, path string, opts Options) (*DB, error) {
 	if err := db.retry(ctx, false, func() error { return db.read.PingContext(ctx) }); err != nil {
 		_ = db.Close()
 		return nil, fmt.Errorf("open SQLite file %s: %w", path, err)
+	}
+	if db.clock != nil {
+		latest, err := remembered(ctx, db.read)
+		if err != nil {
+			_ = db.Close()
+			return nil, fmt.Errorf("open SQLite file %s: %w", path, err)
+		}
+		db.clock.reach(latest)
 	}
 	return db, nil
 }

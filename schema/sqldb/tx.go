@@ -41,6 +41,9 @@ type Tx struct {
 	db      *DB
 	nowOnce time.Time
 	points  sabotage.Statements
+	writes  bool
+	// remembered says that the file's latest second was looked at.
+	remembered bool
 }
 
 // Write runs fn in a transaction that may write and commits it when fn returns nil. It runs fn again, from the start, when
@@ -106,7 +109,7 @@ func (db *DB) run(ctx context.Context, pool *sqlx.DB, opts *sql.TxOptions, fn fu
 			_ = tx.Rollback()
 		}
 	}()
-	t := &Tx{tx: tx, db: db}
+	t := &Tx{tx: tx, db: db, writes: pool == db.write}
 	if err := fn(ctx, t); err != nil {
 		return err
 	}
@@ -253,7 +256,7 @@ func (t *Tx) Unplanned(args ...any) []any {
 func (t *Tx) Dialect() Dialect { return t.db.dialect }
 
 // Now is the time by which this transaction decides, read once: the database's clock on PostgreSQL, so that processes whose
-// own clocks are wrong still agree on gates, leases and due times; the process's clock on SQLite.
+// own clocks are wrong still agree on gates, leases and due times; the machine's on SQLite, which never goes back.
 func (t *Tx) Now(ctx context.Context) (time.Time, error) {
 	if !t.nowOnce.IsZero() {
 		return t.nowOnce, nil
@@ -278,6 +281,10 @@ func (t *Tx) World() string {
 func (t *Tx) Later(ctx context.Context) (time.Time, error) {
 	if t.db.now != nil {
 		return At(t.db.now()).Time, nil
+	}
+	if t.db.clock != nil {
+		now, err := t.lite(ctx)
+		return At(now).Time, err
 	}
 	var now Time
 	if err := t.tx.GetContext(ctx, &now, "SELECT clock_timestamp()"); err != nil {

@@ -145,6 +145,7 @@ func table() (out []cell) {
 		cell{fault: "database", stage: "api", how: "clock ahead by 10 min", on: servers, hold: 4 * time.Second, do: clock("api", "10m")},
 		cell{fault: "database", stage: "api", how: "clock behind by 10 min", on: servers, hold: 4 * time.Second, do: clock("api", "-10m")},
 		cell{fault: "database", stage: "notifier", how: "clock ahead by 10 min", on: servers, hold: 4 * time.Second, do: clock("notifier", "10m")},
+		cell{fault: "database", stage: "database", how: "clock ahead by 10 min", on: embedded, hold: 4 * time.Second, do: clock("api", "10m")},
 		cell{fault: "database", stage: "database", how: "clock behind by 10 min", on: embedded, hold: 4 * time.Second, do: clock("api", "-10m")},
 	)
 	for how, rules := range map[string]string{
@@ -288,9 +289,7 @@ func paused(role string) func(context.Context, *stand) (func(context.Context) er
 func clock(role, skew string) func(context.Context, *stand) (func(context.Context) error, error) {
 	return func(ctx context.Context, st *stand) (func(context.Context) error, error) {
 		m := st.one(role)
-		if m.kill(); st.place == embedded {
-			st.timeless.Store(true)
-		}
+		m.kill()
 		if err := m.start(ctx, "ANSIM_CLOCK="+skew); err != nil {
 			m.busy.Unlock()
 			return nil, err

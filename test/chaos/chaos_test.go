@@ -231,30 +231,3 @@ func TestVerdictIsBounded(t *testing.T) {
 		t.Errorf("%d kept, %d more", len(v.wrongs), v.more)
 	}
 }
-
-// What is judged by times alone is let pass only where the clock was set back, and nothing else ever is.
-func TestOnlyByTime(t *testing.T) {
-	t.Parallel()
-	const report = "        id  checked\nBROKEN  x\n"
-	line := func(id string, open int) []byte {
-		return fmt.Appendf(nil, "%s{\"invariants\":[{\"id\":\"I1\",\"violations\":0},{\"id\":%q,\"violations\":1,\"open\":%d}]}\n", report, id, open)
-	}
-	for name, c := range map[string]struct {
-		timeless bool
-		report   []byte
-		want     bool
-	}{
-		"by time":           {true, line("I4", 0), true},
-		"by time, too":      {true, line("I13", 0), true},
-		"another":           {true, line("I2", 0), false},
-		"not settled":       {true, line("I4", 1), false},
-		"a clock that runs": {false, line("I4", 0), false},
-		"no report":         {true, []byte(report), false},
-	} {
-		st := &stand{}
-		st.timeless.Store(c.timeless)
-		if got := st.onlyByTime(c.report); got != c.want {
-			t.Errorf("%s: %v, want %v", name, got, c.want)
-		}
-	}
-}

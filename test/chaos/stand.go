@@ -73,9 +73,7 @@ type stand struct {
 	slots   []slot
 	kills   atomic.Int64
 	garbage atomic.Int64 // records of the topic that nobody can read
-	// timeless says that the clock that all times of the database come from was set back.
-	timeless atomic.Bool
-	lossy    atomic.Bool // an event may have been lost on its way through Kafka, or be late by more than the sweeper waits
+	lossy   atomic.Bool  // an event may have been lost on its way through Kafka, or be late by more than the sweeper waits
 
 	mu       sync.Mutex
 	schedule []string
