@@ -54,6 +54,15 @@ func (c *clock) reach(t time.Time) {
 	}
 }
 
+// goOn begins where the processes before this one ended, in the second that the file remembers: behind its end, if the machine's
+// clock has not come so far.
+func (c *clock) goOn(second time.Time) {
+	if !second.IsZero() && c.wall().Before(second) {
+		second = second.Add(time.Second)
+	}
+	c.reach(second)
+}
+
 // remembered is the file's latest second. It lies in the one number of a SQLite file that is for its application to use, which
 // takes part in transactions, and costs a page that is written anyway.
 func remembered(ctx context.Context, from interface {

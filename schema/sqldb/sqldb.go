@@ -198,7 +198,7 @@ func openSQLite(ctx context.Context, path string, opts Options) (*DB, error) {
 			_ = db.Close()
 			return nil, fmt.Errorf("open SQLite file %s: %w", path, err)
 		}
-		db.clock.reach(latest)
+		db.clock.goOn(latest)
 	}
 	return db, nil
 }
