@@ -28,6 +28,8 @@ const (
 
 type cli struct {
 	Demo      demoCmd      `cmd:"" help:"Everything in one process: books N residents over the real HTTP API and shows each text arrive."`
+	Rush      rushCmd      `cmd:"" help:"The night of 19 July 2021 again: everybody comes at once, things break, and a report says what came of it."`
+	Crowd     crowdCmd     `cmd:"" hidden:""`
 	Serve     serveCmd     `cmd:"" help:"The service."`
 	Sandbox   sandboxCmd   `cmd:"" help:"The phone network on your laptop, on its own."`
 	Migrate   migrateCmd   `cmd:"" help:"Bring the database up to this program."`

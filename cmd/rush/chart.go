@@ -1,0 +1,189 @@
+package rush
+
+import (
+	"fmt"
+	"html/template"
+	"math"
+	"slices"
+	"strings"
+)
+
+// series is one line of a chart: a value for each second.
+type series struct {
+	Name   string
+	Values []float64
+}
+
+// chart is a drawing of values over the seconds since the gate, and the table that says the same.
+type chart struct {
+	ID, Title, What string // What says in a sentence what is to be seen
+	Unit            string
+	From            int // the first second
+	Series          []series
+	Marks           []mark
+}
+
+// mark is a moment at which something was broken.
+type mark struct {
+	At     float64
+	Number int
+}
+
+// The drawing's size in its own units; it is as wide as there is room.
+const (
+	wide, high                  = 720.0, 240.0
+	left, right, top, underside = 56.0, 12.0, 14.0, 30.0
+)
+
+func (c chart) seconds() (n int) {
+	for _, s := range c.Series {
+		n = max(n, len(s.Values))
+	}
+	return n
+}
+
+func (c chart) most() (most float64) {
+	for _, s := range c.Series {
+		for _, v := range s.Values {
+			most = max(most, v)
+		}
+	}
+	return most
+}
+
+// SVG draws it. All that goes into it are numbers and our own words.
+func (c chart) SVG() template.HTML {
+	n, most := max(2, c.seconds()), nice(c.most())
+	x := func(i float64) float64 { return left + (wide-left-right)*i/float64(n-1) }
+	y := func(v float64) float64 { return high - underside - (high-underside-top)*v/most }
+	var b strings.Builder
+	fmt.Fprintf(&b, `<svg viewBox="0 0 %g %g" role="img" aria-labelledby="%s-t" aria-describedby="%s-d">`, wide, high, c.ID, c.ID)
+	for i := range 5 {
+		v := most * float64(i) / 4
+		fmt.Fprintf(&b, `<line class="grid" x1="%g" x2="%g" y1="%.1f" y2="%.1f"/><text class="tick" x="%g" y="%.1f" text-anchor="end">%s</text>`,
+			left, wide-right, y(v), y(v), left-6, y(v)+4, thousands(v))
+	}
+	step := nice(float64(n) / 8)
+	for s := math.Ceil(float64(c.From)/step) * step; s <= float64(c.From+n-1); s += step {
+		fmt.Fprintf(&b, `<text class="tick" x="%.1f" y="%g" text-anchor="middle">%g s</text>`, x(s-float64(c.From)), high-10, s)
+	}
+	for _, m := range c.Marks {
+		at := x(m.At - float64(c.From))
+		fmt.Fprintf(&b, `<line class="mark" x1="%.1f" x2="%.1f" y1="%g" y2="%g"/><text class="tick" x="%.1f" y="%g" text-anchor="middle">%d</text>`,
+			at, at, top, high-underside, at, top-3, m.Number)
+	}
+	for i, s := range c.Series {
+		points := make([]string, 0, len(s.Values))
+		for j, v := range s.Values {
+			points = append(points, fmt.Sprintf("%.1f,%.1f", x(float64(j)), y(v)))
+		}
+		fmt.Fprintf(&b, `<polyline class="line s%d" points="%s"/>`, i, strings.Join(points, " "))
+	}
+	b.WriteString("</svg>")
+	return template.HTML(b.String())
+}
+
+// rows is how long the table behind a chart may be.
+const rows = 40
+
+// Row is a line of the table: the mean of some seconds.
+type Row struct {
+	When   string
+	Values []string
+}
+
+// Table says what the chart draws.
+func (c chart) Table() (out []Row) {
+	n := c.seconds()
+	each := max(1, (n+rows-1)/rows)
+	for from := 0; from < n; from += each {
+		to := min(n, from+each)
+		r := Row{When: fmt.Sprintf("%d s", c.From+from)}
+		if each > 1 {
+			r.When = fmt.Sprintf("%d to %d s", c.From+from, c.From+to-1)
+		}
+		for _, s := range c.Series {
+			sum := 0.0
+			for _, v := range s.Values[min(from, len(s.Values)):min(to, len(s.Values))] {
+				sum += v
+			}
+			r.Values = append(r.Values, thousands(sum/float64(to-from)))
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+// bars are a spread, drawn as one bar for each step.
+func (s spread) SVG(id string) template.HTML {
+	most := 1.0
+	for _, st := range s.Steps {
+		most = max(most, float64(st.N))
+	}
+	const row = 26.0
+	var b strings.Builder
+	tall := row*float64(len(s.Steps)) + 8
+	fmt.Fprintf(&b, `<svg viewBox="0 0 %g %g" role="img" aria-labelledby="%s-t">`, wide, tall, id)
+	for i, st := range s.Steps {
+		at := row * float64(i)
+		fmt.Fprintf(&b, `<text class="tick" x="130" y="%.1f" text-anchor="end">%s</text><rect class="bar" x="140" y="%.1f" width="%.1f" height="18" rx="2"/><text class="tick" x="%.1f" y="%.1f">%s</text>`,
+			at+18, template.HTMLEscapeString(s.Name(i)), at+4, max(1, 470*float64(st.N)/most), 148+max(1, 470*float64(st.N)/most), at+18,
+			template.HTMLEscapeString(thousands(float64(st.N))+s.share(i)))
+	}
+	b.WriteString("</svg>")
+	return template.HTML(b.String())
+}
+
+// Name says which times step i holds.
+func (s spread) Name(i int) string {
+	last := s.Steps[max(0, i-1)].AtMost
+	switch {
+	case s.Steps[i].AtMost == 0:
+		return "over " + seconds(last)
+	case i == 0:
+		return "up to " + seconds(s.Steps[0].AtMost)
+	}
+	return seconds(last) + " to " + seconds(s.Steps[i].AtMost)
+}
+
+func (s spread) share(i int) string {
+	return fmt.Sprintf(" (%.1f %%)", 100*float64(s.Steps[i].N)/float64(max(1, s.N)))
+}
+
+// nice is the least of 1, 2, 4, 5, 8 and 10, and their tens, that is not less than v.
+func nice(v float64) float64 {
+	if v <= 1 {
+		return 1
+	}
+	ten := math.Pow(10, math.Floor(math.Log10(v)))
+	for _, m := range []float64{1, 2, 4, 5, 8, 10} {
+		if m*ten >= v {
+			return m * ten
+		}
+	}
+	return 10 * ten
+}
+
+// thousands writes a number with its thousands apart, and a fraction only where the number is small.
+func thousands(v float64) string {
+	if v != math.Trunc(v) && v < 10 {
+		return fmt.Sprintf("%.1f", v)
+	}
+	digits := fmt.Sprintf("%.0f", v)
+	var parts []string
+	for len(digits) > 3 {
+		parts = append(parts, digits[len(digits)-3:])
+		digits = digits[:len(digits)-3]
+	}
+	parts = append(parts, digits)
+	slices.Reverse(parts)
+	return strings.Join(parts, ",")
+}
+
+func floats(ints []int) []float64 {
+	out := make([]float64, len(ints))
+	for i, n := range ints {
+		out[i] = float64(n)
+	}
+	return out
+}

@@ -1,0 +1,209 @@
+package rush
+
+import (
+	_ "embed"
+	"fmt"
+	"html/template"
+	"io"
+	"slices"
+	"strings"
+	"time"
+)
+
+//go:embed report.html
+var page string
+
+// siteSaid is what the site of that night told those who waited: 93 hours.
+const siteSaid = 93 * time.Hour
+
+// WriteHTML writes the report: one page that needs nothing else, whose every word follows from the figures.
+func (r *Result) WriteHTML(w io.Writer) error {
+	t, err := template.New("report").Funcs(template.FuncMap{
+		"n":       func(v any) string { return number(v) },
+		"seconds": seconds,
+		"time":    func(t time.Time) string { return t.Format("2006-01-02 15:04:05 MST") },
+		"add":     func(a, b int) int { return a + b },
+		"mib":     func(b int64) string { return fmt.Sprintf("%.0f MiB", float64(b)/(1<<20)) },
+	}).Parse(page)
+	if err != nil {
+		return err
+	}
+	return t.Execute(w, r)
+}
+
+func number(v any) string {
+	switch v := v.(type) {
+	case int:
+		return thousands(float64(v))
+	case int64:
+		return thousands(float64(v))
+	case float64:
+		return thousands(v)
+	}
+	return fmt.Sprint(v)
+}
+
+// Headline is the night in one sentence.
+func (r *Result) Headline() string {
+	switch {
+	case r.Came == 0:
+		return "The night was stopped before anybody came."
+	case r.Interrupted:
+		return fmt.Sprintf("The night was stopped before its end. Until then %s people had come, and %s had a place.", number(r.Came), number(r.Booked))
+	case r.OK():
+		return fmt.Sprintf("%s people came at once. %s have a place, and every one of them knows it.", number(r.Came), number(r.Booked))
+	}
+	return fmt.Sprintf("%s people came at once. %s have a place. Not everything went as promised: see below.", number(r.Came), number(r.Booked))
+}
+
+// Beside compares the slowest text with what the site of that night said; empty when there is nothing to compare.
+func (r *Result) Beside() string {
+	if r.Know.N == 0 {
+		return ""
+	}
+	return fmt.Sprintf("In July 2021 the site told those who waited that it would take %.0f hours. Here the last of those with a place knew after %s.",
+		siteSaid.Hours(), seconds(r.Know.Max))
+}
+
+// Kept says in words whether the promises were kept.
+func (r *Result) Kept() string {
+	if n := r.violations(); n > 0 {
+		return fmt.Sprintf("%s violations were found.", number(n))
+	}
+	if r.Audit.Failed(true) {
+		return "Nothing is broken; some of it was still open when the night ended."
+	}
+	return "Every one holds."
+}
+
+// Refused are the reasons with their numbers of people.
+func (r *Result) Refused() (out []struct {
+	Why string
+	N   int
+}) {
+	for _, why := range r.refusals() {
+		out = append(out, struct {
+			Why string
+			N   int
+		}{why, r.Refusals[why]})
+	}
+	return out
+}
+
+// Lasted and the others are for the page.
+func (r *Result) Lasted() string { return seconds(r.lasted().Seconds()) }
+
+// PerSecond is how many people a second were served.
+func (r *Result) PerSecond() string { return thousands(r.perSecond()) }
+
+// Seed is the crowd's, as digits.
+func (r *Result) Seed() string { return fmt.Sprint(r.Options.Seed) }
+
+// Shape is which processes made up the service.
+func (r *Result) Shape() string { return strings.Join(r.Options.shape(), " · ") }
+
+// PerBooking is how many bytes of database a booking took.
+func (r *Result) PerBooking() string {
+	if r.Booked == 0 {
+		return "not known"
+	}
+	return thousands(float64(r.Stored) / float64(r.Booked))
+}
+
+// CPU is the time that all processes of the rush took together, and what that comes to for each booking.
+func (r *Result) CPU() string {
+	var all time.Duration
+	for _, u := range r.Costs {
+		all += u.CPU
+	}
+	if r.Booked == 0 {
+		return seconds(all.Seconds())
+	}
+	return fmt.Sprintf("%s, %s for each booking", seconds(all.Seconds()), seconds(all.Seconds()/float64(r.Booked)))
+}
+
+// Effect is a fault and what could be seen of it.
+type Effect struct {
+	Number             int
+	When, What, Lasted string
+	Before, During     string // texts a second
+	Silence            string // the longest time without a text, from the fault's beginning to ten seconds after its end
+	Err                string
+}
+
+// Effects are all faults.
+func (r *Result) Effects() (out []Effect) {
+	for i, f := range r.Faults {
+		from, to := f.At.Sub(r.Gate).Seconds(), f.Until.Sub(r.Gate).Seconds()
+		out = append(out, Effect{Number: i + 1, When: fmt.Sprintf("%.1f s", from), What: f.What, Lasted: seconds(to - from),
+			Before: thousands(mean(r.Sent, from-5, from)), During: thousands(mean(r.Sent, from, max(to, from+1))),
+			Silence: r.silence(from, to+10), Err: f.Err})
+	}
+	return out
+}
+
+// mean is the mean of whole seconds that lie between two moments, at least one.
+func mean(perSecond []int, from, to float64) float64 {
+	a, b := max(0, int(from)), int(to)
+	if b <= a {
+		b = a + 1
+	}
+	sum := 0
+	for i := a; i < b && i < len(perSecond); i++ {
+		sum += perSecond[i]
+	}
+	return float64(sum) / float64(b-a)
+}
+
+// silence is the longest run of seconds without a text.
+func (r *Result) silence(from, to float64) string {
+	longest, run := 0, 0
+	for i := max(0, int(from)); i < int(to) && i < len(r.Sent); i++ {
+		if run++; r.Sent[i] > 0 {
+			run = 0
+		}
+		longest = max(longest, run)
+	}
+	if longest == 0 {
+		return "under 1 s"
+	}
+	return fmt.Sprintf("%d s", longest)
+}
+
+func (r *Result) marks() (out []mark) {
+	for i, f := range r.Faults {
+		out = append(out, mark{f.At.Sub(r.Gate).Seconds(), i + 1})
+	}
+	return out
+}
+
+// Pace is how many people clicked and got a place, and how many texts went out, each second.
+func (r *Result) Pace() chart {
+	return chart{ID: "pace", Title: "The night, second by second", Unit: "a second", Marks: r.marks(),
+		What:   "Clicks, bookings and texts a second, from the opening of the gate on. Numbers at the top are the faults below.",
+		Series: []series{{"clicks", floats(r.Clicks)}, {"bookings", floats(r.Bookings)}, {"texts", floats(r.Sent)}}}
+}
+
+// Waits is what waited.
+func (r *Result) Waits() chart {
+	c := chart{ID: "waits", Title: "What waited", Unit: "at that moment", Marks: r.marks(),
+		What: "Changes that were not yet in Kafka, texts that were not yet sent, and texts of which the answer was lost, at each second."}
+	var publish, send, unknown []float64
+	for _, s := range r.Samples {
+		n := int(s.At.Sub(r.Gate) / time.Second)
+		if s.At.Before(r.Gate) || n > len(r.Sent)+30 {
+			continue
+		}
+		for len(publish) <= n {
+			publish, send, unknown = append(publish, 0), append(send, 0), append(unknown, 0)
+		}
+		publish[n], send[n], unknown[n] = max(publish[n], float64(s.WaitPublish)), max(send[n], float64(s.WaitSend)), max(unknown[n], float64(s.Unknown))
+	}
+	c.Series = []series{{"not in Kafka yet", publish}, {"texts not sent yet", send}, {"answers lost", unknown}}
+	return c
+}
+
+// Bill is what each process cost, the dearest first.
+func (r *Result) Bill() []usage {
+	return slices.SortedStableFunc(slices.Values(r.Costs), func(a, b usage) int { return int(b.CPU - a.CPU) })
+}

@@ -1,0 +1,283 @@
+package rush
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"ansim/booking"
+	"ansim/schema"
+	"ansim/schema/sqldb"
+)
+
+// stage is everything that the night is played on.
+type stage struct {
+	Options
+	binary  string
+	dir     string
+	env     []string // of the service's processes
+	network *network
+	db      *sqldb.DB
+	key     string
+	slots   []string
+	gate    time.Time
+
+	mu      sync.Mutex
+	members []*member
+	costs   []usage // of processes that have ended
+}
+
+// member is one process of the service. A new one takes its place when it was killed, at the same address.
+type member struct {
+	name    string
+	roles   string
+	addr    string // empty before its first start
+	process *process
+}
+
+// shape is which processes make up the service.
+func (o Options) shape() []string {
+	switch {
+	case o.embedded():
+		return []string{"api,relay,notifier"}
+	case o.Faults == None:
+		return []string{"api,relay,notifier"}
+	case o.Faults == Harsh:
+		return []string{"api", "api", "relay", "relay", "notifier", "notifier", "notifier"}
+	}
+	return []string{"api", "api", "relay", "notifier", "notifier"}
+}
+
+func (o Options) embedded() bool { return o.DatabaseURL == "" }
+
+// database is where it is.
+func (st *stage) database() string {
+	if st.embedded() {
+		return "sqlite:" + filepath.Join(st.dir, "ansim.db")
+	}
+	return st.DatabaseURL
+}
+
+// openDatabase makes sure that there is nothing in it that the night could harm.
+func (st *stage) openDatabase(ctx context.Context) (err error) {
+	if st.db, err = sqldb.Open(ctx, st.database(), sqldb.Options{Writers: 2, Readers: 2}); err != nil {
+		return err
+	}
+	names, err := schema.Migrate(ctx, st.db, true)
+	if err != nil {
+		return fmt.Errorf("look at the database: %w", err)
+	}
+	var used int
+	err = st.db.Peek(ctx, &used, `SELECT (SELECT COUNT(*) FROM (SELECT 1 FROM reservation LIMIT 1) AS r) + (SELECT COUNT(*) FROM (SELECT 1 FROM programme LIMIT 1) AS p)`)
+	switch {
+	case sqldb.IsNoTable(err): // an empty one
+		_, err = schema.Migrate(ctx, st.db, false)
+		return err
+	case err != nil:
+		return fmt.Errorf("look at the database: %w", err)
+	case len(names) > 0:
+		return fmt.Errorf("the database is of another version than this program: give an empty one, or run `ansim migrate` on this")
+	case used > 0:
+		return errors.New("the database is in use: it holds programmes or reservations. Give the rush an empty one (`createdb rush`)")
+	}
+	return schema.Check(ctx, st.db)
+}
+
+// prepare loads the programme, whose gate opens lead after the crowd begins to come, and makes a key for the crowd.
+func (st *stage) prepare(ctx context.Context) error {
+	file, slots, err := programme(st.gate, st.People)
+	if err != nil {
+		return err
+	}
+	if _, err := booking.ApplyProgramme(ctx, st.db, file, booking.ApplyOptions{By: "rush"}); err != nil {
+		return err
+	}
+	st.slots = slots
+	if st.key == "" {
+		st.key, err = booking.CreateKey(ctx, st.db, booking.KeySpec{Name: "rush"})
+	}
+	return err
+}
+
+// openService starts the processes of the service.
+func (st *stage) openService(ctx context.Context) error {
+	var secret [32]byte
+	_, _ = rand.Read(secret[:])
+	kafka := st.Kafka
+	if st.embedded() {
+		kafka = "embedded"
+	}
+	st.env = append(st.network.settings(), "ANSIM_SECRET="+hex.EncodeToString(secret[:]), "ANSIM_DATA="+st.dir,
+		"ANSIM_DATABASE_URL="+st.database(), "ANSIM_KAFKA_BROKERS="+kafka, "ANSIM_MIGRATE=off")
+	for _, roles := range st.shape() {
+		if _, err := st.add(ctx, roles); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// add starts one process more.
+func (st *stage) add(ctx context.Context, roles string) (*member, error) {
+	st.mu.Lock()
+	m := &member{name: fmt.Sprintf("serve-%d", len(st.members)), roles: roles}
+	st.mu.Unlock()
+	if err := st.start(ctx, m); err != nil {
+		return nil, err
+	}
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.members = append(st.members, m)
+	return m, nil
+}
+
+func (st *stage) start(ctx context.Context, m *member) error {
+	addr := m.addr
+	if addr == "" {
+		addr = "127.0.0.1:0"
+	}
+	env := st.env
+	if first := st.first("api"); first != nil { // the provider calls back there
+		env = append(env[:len(env):len(env)], "ANSIM_PUBLIC_URL=http://"+first.addr)
+	}
+	p, err := launch(st.binary, st.dir, m.name, env, "serve", "--addr", addr, "--roles", m.roles)
+	if err != nil {
+		return err
+	}
+	st.mu.Lock()
+	m.process = p
+	st.mu.Unlock()
+	if _, err := p.says(ctx, "ansim serves at "); err != nil {
+		p.kill()
+		return err
+	}
+	if m.addr != "" {
+		return nil
+	}
+	log, err := os.ReadFile(filepath.Join(st.dir, m.name+".log"))
+	if at := listens.FindSubmatch(log); at != nil {
+		m.addr = string(at[1])
+		return nil
+	}
+	return errors.Join(fmt.Errorf("%s does not say where it listens", m.name), err)
+}
+
+// listens is how a process of the service says where it can be asked, whatever its public address is.
+var listens = regexp.MustCompile(`"listens":"([^"]+)"`)
+
+// all are the processes with a role, or all there are.
+func (st *stage) all(role string) (out []*member) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	for _, m := range st.members {
+		if role == "" || slices.Contains(strings.Split(m.roles, ","), role) {
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
+// first is the first process with a role, nil when there is none.
+func (st *stage) first(role string) *member {
+	for _, m := range st.all(role) {
+		return m
+	}
+	return nil
+}
+
+// restart kills a process, and starts another in its place.
+func (st *stage) restart(ctx context.Context, m *member, pause time.Duration) error {
+	m.process.kill()
+	st.settleUp(m.process)
+	t := time.NewTimer(pause)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return st.start(ctx, m)
+}
+
+func (st *stage) settleUp(p *process) {
+	u := p.usage()
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.costs = append(st.costs, u)
+}
+
+// close ends everything that is still at work.
+func (st *stage) close() {
+	st.mu.Lock()
+	members := st.members
+	st.members = nil
+	st.mu.Unlock()
+	var wg sync.WaitGroup
+	for _, m := range members {
+		wg.Go(func() {
+			m.process.stop()
+			st.settleUp(m.process)
+		})
+	}
+	wg.Wait()
+	if st.network != nil && st.network.process != nil {
+		st.network.process.stop()
+		st.settleUp(st.network.process)
+		st.network.process = nil
+	}
+}
+
+// stored is how many bytes the database takes.
+func (st *stage) stored(ctx context.Context) (n int64, err error) {
+	if !st.embedded() {
+		err = st.db.Peek(ctx, &n, `SELECT pg_database_size(current_database())`)
+		return n, err
+	}
+	for _, name := range []string{"ansim.db", "ansim.db-wal"} {
+		info, err := os.Stat(filepath.Join(st.dir, name))
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return n, err
+		}
+		if err == nil {
+			n += info.Size()
+		}
+	}
+	return n, nil
+}
+
+// local says whether a database or a broker is on this machine.
+func local(host string) bool {
+	return host == "" || host == "localhost" || host == "::1" || len(host) > 4 && host[:4] == "127."
+}
+
+// brokerHosts are the hosts in a list of brokers.
+func brokerHosts(list string) (hosts []string) {
+	for b := range strings.SplitSeq(list, ",") {
+		host, _, err := net.SplitHostPort(strings.TrimSpace(b))
+		if err != nil {
+			host = "?"
+		}
+		hosts = append(hosts, host)
+	}
+	return hosts
+}
+
+// databaseHost is the host in a database's URL.
+func databaseHost(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return "?"
+	}
+	return u.Hostname()
+}

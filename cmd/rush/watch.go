@@ -1,0 +1,182 @@
+package rush
+
+import (
+	"context"
+	"math"
+	"net/http"
+	"sync"
+	"time"
+
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+)
+
+// lookEvery is the time between two looks at everything.
+const lookEvery = 500 * time.Millisecond
+
+// sample is how far the night was at a moment.
+type sample struct {
+	At time.Time `json:"at"`
+	tally
+	Published   int64 `json:"published"`    // events that Kafka has
+	Texted      int64 `json:"texted"`       // texts that the network took
+	Arrived     int64 `json:"arrived"`      // texts on their phones
+	WaitPublish int64 `json:"wait_publish"` // outbox rows that are not in Kafka yet
+	WaitSend    int64 `json:"wait_send"`    // messages to be sent or under way
+	Unknown     int64 `json:"unknown"`      // messages whose answer was lost
+}
+
+// watcher looks at the night from outside, as an operator's Prometheus would.
+type watcher struct {
+	st *stage
+
+	mu      sync.Mutex
+	tally   tally
+	samples []sample
+	// published is, for each process, what its counter said last, and what it had said before it began anew.
+	published map[string]*counter
+}
+
+// counter adds up a counter that begins at nothing when its process does. What it counted between the last look and a kill is
+// not known.
+type counter struct{ last, before float64 }
+
+func (c *counter) read(v float64) {
+	if v < c.last {
+		c.before += c.last
+	}
+	c.last = v
+}
+
+// hear notes how far the crowd is.
+func (w *watcher) hear(t tally) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.tally = t
+}
+
+// watch looks until ctx ends.
+func (w *watcher) watch(ctx context.Context) {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			w.look(ctx)
+		}
+	}
+}
+
+// look takes a sample.
+func (w *watcher) look(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	w.mu.Lock()
+	s := sample{tally: w.tally}
+	if n := len(w.samples); n > 0 { // what cannot be asked now is as it was
+		last := w.samples[n-1]
+		last.tally = w.tally
+		s = last
+	}
+	w.mu.Unlock()
+	s.At = time.Now()
+	if stats, err := w.st.network.stats(ctx); err == nil {
+		s.Texted = int64(stats.Taken)
+		s.Arrived = int64(stats.States["delivered"])
+	}
+	for _, m := range w.st.all("") {
+		figures, err := scrape(ctx, m.addr)
+		if err != nil {
+			continue // it is down, or on its way up
+		}
+		if v, ok := sum(figures["ansim_relay_published_total"], ""); ok {
+			w.count(m.name, v)
+		}
+		if v, ok := sum(figures["ansim_outbox_backlog_rows"], ""); ok {
+			s.WaitPublish = int64(v)
+		}
+		if f := figures["ansim_messages_waiting"]; f != nil {
+			pending, _ := sum(f, "pending")
+			sending, _ := sum(f, "sending")
+			unknown, _ := sum(f, "unknown")
+			s.WaitSend, s.Unknown = int64(pending+sending), int64(unknown)
+		}
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s.Published = 0
+	for _, c := range w.published {
+		s.Published += int64(c.before + c.last)
+	}
+	w.samples = append(w.samples, s)
+	if w.st.Watch != nil {
+		w.st.Watch(w.progress(s))
+	}
+}
+
+func (w *watcher) count(name string, v float64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.published == nil {
+		w.published = map[string]*counter{}
+	}
+	if w.published[name] == nil {
+		w.published[name] = &counter{}
+	}
+	w.published[name].read(v)
+}
+
+// progress is a sample in the words of whoever watches.
+func (w *watcher) progress(s sample) Progress {
+	return Progress{At: s.At.Sub(w.st.gate), People: w.st.People, Clicked: s.Clicked, Booked: s.Booked, Refused: s.Refused,
+		Published: s.Published, Texted: s.Texted, Arrived: s.Arrived, Expected: max(s.Texted, s.Booked),
+		WaitPublish: s.WaitPublish, WaitSend: s.WaitSend, Unknown: s.Unknown, Over: s.Done}
+}
+
+// all are the samples so far.
+func (w *watcher) all() []sample {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return append([]sample(nil), w.samples...)
+}
+
+// scrape reads a process's metrics.
+func scrape(ctx context.Context, addr string) (map[string]*dto.MetricFamily, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/metrics", nil)
+	if err != nil {
+		return nil, err
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close()
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	return parser.TextToMetricFamilies(res.Body)
+}
+
+// sum adds up a family's values, those with the label state when one is asked for; false when there are none.
+func sum(f *dto.MetricFamily, state string) (total float64, ok bool) {
+	for _, m := range f.GetMetric() {
+		if state != "" && !labelled(m, state) {
+			continue
+		}
+		v := m.GetCounter().GetValue() + m.GetGauge().GetValue()
+		if !math.IsNaN(v) && !math.IsInf(v, 0) {
+			total, ok = total+v, true
+		}
+	}
+	return total, ok
+}
+
+func labelled(m *dto.Metric, state string) bool {
+	for _, l := range m.GetLabel() {
+		if l.GetName() == "state" && l.GetValue() == state {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,126 @@
+package rush
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"time"
+)
+
+// Summary is the outcome in figures, as --json prints it. Times are in seconds.
+type Summary struct {
+	People      int            `json:"people"`
+	Came        int            `json:"came"`
+	Booked      int            `json:"booked"`
+	Refused     map[string]int `json:"refused"`
+	NoAnswer    int            `json:"no_answer"`
+	Told        int            `json:"told"`
+	NotTold     int            `json:"not_told"`
+	Phantoms    int            `json:"phantoms"`
+	Lost        int64          `json:"lost"`
+	Duplicates  int64          `json:"duplicates"`
+	Risked      int64          `json:"duplicates_risked"`
+	Oversold    int64          `json:"oversold"`
+	Violations  int64          `json:"violations"`
+	Seconds     float64        `json:"seconds"` // from the first click to the last text
+	PerSecond   float64        `json:"people_per_second"`
+	KnowP50     float64        `json:"know_p50"`
+	KnowP99     float64        `json:"know_p99"`
+	KnowMax     float64        `json:"know_max"`
+	Requests    int            `json:"requests"`
+	Interrupted bool           `json:"interrupted"`
+	OK          bool           `json:"ok"`
+}
+
+// Summary gives the outcome in figures.
+func (r *Result) Summary() Summary {
+	f := r.Audit.Figures
+	s := Summary{People: r.Options.People, Came: r.Came, Booked: r.Booked, Refused: r.Refusals, NoAnswer: r.NoAnswer, Told: r.Told,
+		NotTold: r.NotTold, Phantoms: r.Phantoms, Lost: f.Lost, Duplicates: f.Duplicates, Risked: f.Risked, Oversold: f.Oversold,
+		Violations: r.violations(), Seconds: r.lasted().Seconds(), PerSecond: r.perSecond(), KnowP50: r.Know.P50, KnowP99: r.Know.P99,
+		KnowMax: r.Know.Max, Requests: r.Requests, Interrupted: r.Interrupted, OK: r.OK()}
+	return s
+}
+
+func (r *Result) violations() (n int64) {
+	for _, i := range r.Audit.Invariants {
+		n += i.Violations
+	}
+	return n
+}
+
+// lasted is the time from the first click to the last text.
+func (r *Result) lasted() time.Duration {
+	if r.FirstClick.IsZero() || r.LastText.Before(r.FirstClick) {
+		return 0
+	}
+	return r.LastText.Sub(r.FirstClick)
+}
+
+// perSecond is how many people a second were served: booked and told.
+func (r *Result) perSecond() float64 {
+	if r.lasted() <= 0 {
+		return 0
+	}
+	return float64(r.Told) / r.lasted().Seconds()
+}
+
+// refusals are the reasons, the most frequent first.
+func (r *Result) refusals() []string {
+	return slices.SortedFunc(maps.Keys(r.Refusals), func(a, b string) int {
+		return cmp.Or(cmp.Compare(r.Refusals[b], r.Refusals[a]), cmp.Compare(a, b))
+	})
+}
+
+func (r *Result) refused() (n int) {
+	for _, of := range r.Refusals {
+		n += of
+	}
+	return n
+}
+
+// WriteText prints the outcome for people.
+func (r *Result) WriteText(w io.Writer) error {
+	say := func(format string, args ...any) { fmt.Fprintf(w, format+"\n", args...) }
+	say("")
+	if r.Interrupted {
+		say("The night was stopped before its end.")
+	}
+	say("%d people came, %d have a place, %d were refused, %d got no answer; %d requests, %d of them before the gate.", r.Came, r.Booked,
+		r.refused(), r.NoAnswer, r.Requests, r.Early)
+	for _, why := range r.refusals() {
+		say("  refused: %s: %d", why, r.Refusals[why])
+	}
+	say("%d of those with a place were told by text; half of them within %s of their click, 99 of 100 within %s, the last after %s.", r.Told,
+		seconds(r.Know.P50), seconds(r.Know.P99), seconds(r.Know.Max))
+	say("From the first click to the last text: %s; %.0f people a second.", seconds(r.lasted().Seconds()), r.perSecond())
+	f := r.Audit.Figures
+	say("Not told %d, lost %d, texts about nobody's place %d, duplicates %d (risked on purpose %d), oversold %d.", r.NotTold, f.Lost, r.Phantoms,
+		f.Duplicates, f.Risked, f.Oversold)
+	for _, what := range r.Wrong {
+		say("  contradiction: %s", what)
+	}
+	for _, note := range r.Notes {
+		say("  note: %s", note)
+	}
+	if r.Audit.Failed(true) {
+		return r.Audit.WriteText(w)
+	}
+	say("All %d invariants hold.", len(r.Audit.Invariants))
+	return nil
+}
+
+// seconds writes a time as people say it.
+func seconds(s float64) string {
+	switch {
+	case s < 0.9995:
+		return fmt.Sprintf("%.0f ms", s*1000)
+	case s < 100:
+		return fmt.Sprintf("%.1f s", s)
+	case s < 3*3600:
+		return fmt.Sprintf("%.0f min", s/60)
+	}
+	return fmt.Sprintf("%.0f h", s/3600)
+}
