@@ -18,11 +18,11 @@ const plainEvery = 2 * time.Second
 
 // progress shows how far a rush is: as bars on a terminal, else as lines.
 type progress struct {
-	out   io.Writer
-	bars  *mpb.Progress // nil: lines
-	each  []bar
-	last  time.Time
-	then  rush.Progress // as it was for the last line
+	out  io.Writer
+	bars *mpb.Progress // nil: lines
+	each []bar
+	last time.Time
+	then rush.Progress // as it was for the last line
 }
 
 // bar is one of the steps that a text goes through.

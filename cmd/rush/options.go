@@ -25,12 +25,16 @@ const (
 	lead = 4 * time.Second
 	// warmUp is from when the crowd is told its orders to when the first of them comes.
 	warmUp = 2 * time.Second
-	// SmallNight is how many people come when everything is embedded, FullNight when there are real parts: those who waited
-	// in July 2021.
-	SmallNight = 5_000
-	FullNight  = 337_620
 	// patience is how long the last text may take after the last click.
 	patience = 10 * time.Minute
+)
+
+// How many people come unless it is said.
+const (
+	// SmallNight is when everything is embedded: a laptop's night.
+	SmallNight = 5_000
+	// FullNight is with a database and Kafka of its own: those who waited on 19 July 2021.
+	FullNight = 337_620
 )
 
 // Options say which night it is.

@@ -67,10 +67,10 @@ func (w *wish) ask(ctx context.Context) {
 		e.Early++
 		c.count.early.Add(1)
 	case w.early && a.slug() == "not-eligible": // they will be told again
-	case w.early && a.status < 300:
-		e.Wrong = append(e.Wrong, "booked before the gate")
-		w.has(a)
 	case a.status < 300:
+		if time.Now().Before(c.Gate) {
+			e.Wrong = append(e.Wrong, "booked before the gate")
+		}
 		w.has(a)
 	case a.slug() == "slot-full" && w.full < mostFull && len(a.Alternatives) > 0 && !w.again:
 		e.Full++

@@ -1,0 +1,281 @@
+package rush
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestTheSameSeedGivesTheSamePeople(t *testing.T) {
+	t.Parallel()
+	const over = time.Minute
+	others, early, atOnce := 0, 0, 0
+	phones := map[string]bool{}
+	for n := range 5000 {
+		p := invent(7, n, over, 500)
+		if again := invent(7, n, over, 500); !cmp.Equal(p, again) {
+			t.Fatalf("person %d: %+v, then %+v", n, p, again)
+		}
+		if !cmp.Equal(p, invent(8, n, over, 500)) {
+			others++
+		}
+		if p.Click < 0 || p.Click > over || p.Slot < 0 || p.Slot >= 500 || p.Devices < 1 || p.Knock > 0 || p.Knock < -lead {
+			t.Fatalf("person %d: %+v", n, p)
+		}
+		if p.Knock != 0 {
+			early++
+		}
+		if p.Click <= over/10 {
+			atOnce++
+		}
+		for _, phone := range []string{p.phone(), p.bookerPhone()} {
+			if phones[phone] {
+				t.Fatalf("two people have %s", phone)
+			}
+			phones[phone] = true
+		}
+	}
+	if others < 4990 || early < 150 || early > 350 || atOnce < 2400 || atOnce > 2900 {
+		t.Errorf("with another seed %d of 5000 are others; %d come early, %d at once", others, early, atOnce)
+	}
+	if far := invent(7, MaxPeople-1, over, 500); len(far.phone()) != len("010-2000-0000") || len(far.bookerPhone()) != len("010-6000-0000") {
+		t.Errorf("the last person's numbers: %s, %s", far.phone(), far.bookerPhone())
+	}
+}
+
+func TestThereIsAPlaceForEverybody(t *testing.T) {
+	t.Parallel()
+	gate := time.Date(2026, 7, 19, 20, 0, 0, 0, time.FixedZone("KST", 9*3600))
+	for _, people := range []int{1, 1000, FullNight} {
+		file, slots, err := programme(gate, people)
+		if err != nil {
+			t.Fatal(err)
+		}
+		places := 0
+		var last time.Time
+		for _, s := range file.Slots {
+			places += s.Capacity
+			if s.StartsAt.Before(last) || !s.StartsAt.After(gate) {
+				t.Errorf("slot %s is at %s, after one at %s", s.ID, s.StartsAt, last)
+			}
+			last = s.StartsAt
+		}
+		if len(slots) != len(file.Slots) || places < people {
+			t.Errorf("%d slots with %d places for %d people", len(file.Slots), places, people)
+		}
+		rules := file.Rules
+		if len(rules) != 1 || !rules[0].OpensAt.Equal(gate) {
+			t.Errorf("the rules are %+v", rules)
+		}
+	}
+}
+
+func TestWhatCannotBeMeantIsRefusedBeforeAnythingStarts(t *testing.T) {
+	t.Parallel()
+	const here, kafka = "postgres://u@127.0.0.1:5432/rush", "localhost:9092"
+	for name, o := range map[string]Options{
+		"nobody":           {People: -1},
+		"more than exist":  {People: MaxPeople + 1},
+		"no time":          {Over: time.Millisecond},
+		"half real":        {DatabaseURL: here},
+		"the other half":   {Kafka: kafka},
+		"another machine":  {DatabaseURL: "postgres://u@db.internal/rush", Kafka: kafka},
+		"brokers away":     {DatabaseURL: here, Kafka: kafka + ",kafka.internal:9092"},
+		"no broker at all": {DatabaseURL: here, Kafka: "kafka"},
+	} {
+		if _, err := Run(t.Context(), o); !errors.Is(err, ErrUsage) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for name, o := range map[string]Options{
+		"embedded": {}, "here": {DatabaseURL: here, Kafka: kafka + ", [::1]:9092"},
+		"elsewhere, and said so": {DatabaseURL: "postgres://u@db.internal/rush", Kafka: "kafka.internal:9092", Elsewhere: true},
+	} {
+		if err := o.withDefaults().check(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestEveryShapeHasEveryRoleAndEveryFaultItsProcess(t *testing.T) {
+	t.Parallel()
+	for _, o := range []Options{{}, {DatabaseURL: "postgres://", Kafka: "k"}} {
+		for _, f := range []Faults{None, Night, Harsh} {
+			o.Faults = f
+			all := strings.Join(o.shape(), ",")
+			for _, role := range []string{"api", "relay", "notifier"} {
+				if !strings.Contains(all, role) {
+					t.Errorf("%s: nobody is %s", f, role)
+				}
+			}
+			last := 0.0
+			for _, broken := range o.plan() {
+				if broken.after <= last || broken.after >= 1 {
+					t.Errorf("%s: %q comes after %g of the rush", f, broken.what, broken.after)
+				}
+				last = broken.after
+			}
+			if (f == None) != (last == 0) {
+				t.Errorf("%s: the last fault comes after %g", f, last)
+			}
+		}
+	}
+}
+
+func TestACounterThatBeginsAnew(t *testing.T) {
+	t.Parallel()
+	var c counter
+	for _, v := range []float64{3, 10, 2, 2, 5, 0} {
+		c.read(v)
+	}
+	if got := c.before + c.last; got != 15 {
+		t.Errorf("10, then 5: together %g", got)
+	}
+}
+
+func TestSpread(t *testing.T) {
+	t.Parallel()
+	var all []float64
+	for i := range 1000 {
+		all = append(all, float64(i+1)/1000)
+	}
+	all = append(all, 4000)
+	s := spreadOf(all)
+	if s.P50 != .501 || s.P99 != .991 || s.Max != 4000 || s.N != 1001 {
+		t.Errorf("%+v", s)
+	}
+	got := map[string]int{}
+	sum := 0
+	for i, st := range s.Steps {
+		got[s.Name(i)] = st.N
+		sum += st.N
+	}
+	if got["up to 100 ms"] != 100 || got["500 ms to 1.0 s"] != 500 || got["over 5 min"] != 1 || sum != 1001 {
+		t.Errorf("%v", got)
+	}
+	if empty := spreadOf(nil); empty.N != 0 || len(empty.Steps) != 0 {
+		t.Errorf("of nothing: %+v", empty)
+	}
+}
+
+func TestNumbersAsPeopleSayThem(t *testing.T) {
+	t.Parallel()
+	for v, want := range map[float64]string{0: "0", 0.25: "0.2", 999: "999", 1000: "1,000", 337620: "337,620", 1234567: "1,234,567", 12.6: "13"} {
+		if got := thousands(v); got != want {
+			t.Errorf("%g: %q, want %q", v, got, want)
+		}
+	}
+	for v, want := range map[float64]string{0.0042: "4 ms", 0.9996: "1.0 s", 12.34: "12.3 s", 300: "5 min", 93 * 3600: "93 h"} {
+		if got := seconds(v); got != want {
+			t.Errorf("%g: %q, want %q", v, got, want)
+		}
+	}
+	for v, want := range map[float64]float64{0: 1, 1: 1, 1.5: 2, 37: 40, 61: 80, 99: 100, 101: 200} {
+		if got := nice(v); got != want {
+			t.Errorf("%g: %g, want %g", v, got, want)
+		}
+	}
+}
+
+// night is a result as two people would make it.
+func night(change func(entries []*entry, texts *[]text)) *Result {
+	gate := time.Date(2026, 7, 19, 11, 0, 0, 0, time.UTC)
+	at := func(s float64) time.Time { return gate.Add(time.Duration(s * float64(time.Second))) }
+	entries := []*entry{
+		{N: 0, Click: at(0), Answered: at(.1), Outcome: booked, ID: "a", Code: "AAAAA-AAAAA", Requests: 2, Early: 1},
+		{N: 1, Click: at(1), Answered: at(1.1), Outcome: booked, ID: "b", Code: "BBBBB-BBBBB", Requests: 1, Cancelled: true, Looked: .01},
+		{N: 2, Click: at(1), Answered: at(1.2), Outcome: "not-eligible", Requests: 1},
+		{N: 3, Click: at(9)},
+	}
+	texts := []text{{"[백신예약] 예약완료\n번호 AAAAA-AAAAA", at(.5)}, {"[백신예약] 예약취소\n번호 BBBBB-BBBBB", at(3)}, {"번호 AAAAA-AAAAA", at(4)}}
+	if change != nil {
+		change(entries, &texts)
+	}
+	r := &Result{Options: Options{People: 4, Seed: 1, Faults: Night}.withDefaults(), Began: gate, Gate: gate}
+	err := r.join(entries, func(each func(text)) error {
+		for _, x := range texts {
+			each(x)
+		}
+		return nil
+	})
+	if err != nil {
+		panic(err)
+	}
+	return r
+}
+
+func TestWhatPeopleWereToldIsHeldAgainstTheTexts(t *testing.T) {
+	t.Parallel()
+	r := night(nil)
+	if !r.OK() || r.Came != 3 || r.Booked != 2 || r.Told != 2 || r.Refusals["not-eligible"] != 1 || r.Know.Max != 2 || r.Know.P50 != 2 ||
+		r.Early != 1 || r.lasted() != 4*time.Second || !cmp.Equal(r.Sent, []int{1, 0, 0, 1, 1}) || !cmp.Equal(r.Clicks, []int{1, 2}) {
+		t.Errorf("%+v", r)
+	}
+	for name, c := range map[string]struct {
+		change func([]*entry, *[]text)
+		bad    func(*Result) bool
+	}{
+		"not told":            {func(_ []*entry, ts *[]text) { *ts = (*ts)[1:2] }, func(r *Result) bool { return r.NotTold == 1 && r.Told == 1 }},
+		"told of nothing":     {func(es []*entry, _ *[]text) { es[0].Outcome, es[0].Code = "slot-full", "" }, func(r *Result) bool { return r.Phantoms == 1 }},
+		"two different codes": {func(es []*entry, _ *[]text) { es[1].Wrong = []string{"x"} }, func(r *Result) bool { return len(r.Wrong) == 1 }},
+		"no answer":           {func(es []*entry, _ *[]text) { es[2].Outcome = "" }, func(r *Result) bool { return r.NoAnswer == 1 }},
+	} {
+		if r := night(c.change); r.OK() || !c.bad(r) {
+			t.Errorf("%s: %+v", name, r.Summary())
+		}
+	}
+	cancelledBefore := night(func(_ []*entry, ts *[]text) { *ts = append((*ts)[:1], (*ts)[2]) })
+	if !cancelledBefore.OK() {
+		t.Errorf("who gave it back before the text began is owed none: %+v", cancelledBefore.Summary())
+	}
+}
+
+func TestTheReportSaysWhatItsFiguresSay(t *testing.T) {
+	t.Parallel()
+	page := func(r *Result) string {
+		t.Helper()
+		var b strings.Builder
+		if err := r.WriteHTML(&b); err != nil {
+			t.Fatal(err)
+		}
+		return b.String()
+	}
+	r := night(nil)
+	r.Faults = []happened{{At: r.Gate.Add(time.Second), Until: r.Gate.Add(2 * time.Second), What: "it <stumbles>"}}
+	for i := range 5 {
+		r.Samples = append(r.Samples, sample{At: r.Gate.Add(time.Duration(i) * time.Second), WaitSend: int64(100 * i)})
+	}
+	good := page(r)
+	for _, want := range []string{"3 people came at once. 2 have a place, and every one of them knows it.", "93 hours", "it &lt;stumbles&gt;", "not-eligible", "400"} {
+		if !strings.Contains(good, want) {
+			t.Errorf("the report does not say %q", want)
+		}
+	}
+	for _, outside := range []string{"http://", "https://", "src=", "<script", "@import", "010-"} {
+		if strings.Contains(good, outside) {
+			t.Errorf("the report has %q in it", outside)
+		}
+	}
+	bad := page(night(func(_ []*entry, ts *[]text) { *ts = (*ts)[1:2] }))
+	if strings.Contains(bad, "every one of them knows it") || !strings.Contains(bad, "Not everything went as promised") {
+		t.Error("the report praises a night in which somebody was not told")
+	}
+	stopped := night(nil)
+	stopped.Interrupted = true
+	if s := page(stopped); !strings.Contains(s, "stopped before its end") || strings.Contains(s, "every one of them knows it") {
+		t.Error("the report does not say that the night was stopped")
+	}
+	if s := page(&Result{Options: Options{}.withDefaults(), Interrupted: true}); !strings.Contains(s, "before anybody came") {
+		t.Error("a night without people has no report")
+	}
+	var b strings.Builder
+	if err := stopped.WriteText(&b); err != nil || !strings.Contains(b.String(), "stopped before its end") {
+		t.Errorf("%q, %v", b.String(), err)
+	}
+}

@@ -1,0 +1,149 @@
+package e2e
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+
+	"ansim/schema/sqldb"
+	"ansim/test/dbtest"
+	kafkatest "ansim/test/kafka"
+)
+
+// rushLimit is how long a small night may take: a killed notifier's lease of a minute, and the look-ups after it.
+const rushLimit = 4 * time.Minute
+
+// night is what `rush --json` says last.
+type night struct {
+	People, Came, Booked, Told, Duplicates, Oversold, Lost, Phantoms, Violations int
+	NoAnswer                                                                     int `json:"no_answer"`
+	NotTold                                                                      int `json:"not_told"`
+	OK, Interrupted                                                              bool
+}
+
+// rush plays a night to its end.
+func rush(t *testing.T, args ...string) (*process, night) {
+	t.Helper()
+	p := start(t, "rush", nil, append([]string{"rush", "--json"}, args...)...)
+	if !p.wait(rushLimit) {
+		t.Fatal("the night does not end")
+	}
+	lines := strings.Split(strings.TrimSpace(p.out.String()), "\n")
+	var n night
+	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &n); err != nil {
+		t.Fatalf("the last line is no JSON: %v", err)
+	}
+	return p, n
+}
+
+func (n night) went(t *testing.T, p *process, people int) {
+	t.Helper()
+	if p.cmd.ProcessState.ExitCode() != 0 || !n.OK || n.Came != people || n.Booked < people*9/10 || n.Told == 0 || n.NotTold+n.NoAnswer+n.Duplicates+n.Oversold+
+		n.Lost+n.Phantoms+n.Violations != 0 {
+		t.Errorf("exit %d, %+v", p.cmd.ProcessState.ExitCode(), n)
+	}
+}
+
+// TestRush: a small night with everything embedded, and its report in a browser.
+func TestRush(t *testing.T) {
+	t.Parallel()
+	b := newBrowser(t, "rush").withAxe()
+	report := filepath.Join(t.TempDir(), "night.html")
+	p, n := rush(t, "--people", "300", "--over", "8s", "--report", report)
+	n.went(t, p, 300)
+	b.goes(chromedp.Navigate("file://" + report))
+	b.says("300 people came at once", "93 hours", "every one of them knows it", "is killed, and started again", "Every one holds.")
+	b.looked("report")
+}
+
+// TestRushOnServers: several processes on PostgreSQL and Apache Kafka, one killed and one more started meanwhile.
+func TestRushOnServers(t *testing.T) {
+	t.Parallel()
+	p, n := rush(t, "--people", "400", "--over", "8s", "--database-url", dbtest.PostgresURL(t), "--kafka", kafkatest.Start(t).Addr())
+	n.went(t, p, 400)
+	if out := p.out.String(); !strings.Contains(out, "one notifier more is started") || strings.Contains(out, "could not be done") {
+		t.Errorf("not all faults were brought about:\n%s", out)
+	}
+}
+
+// TestARushThatIsStopped: Ctrl-C in the middle still leaves a report, which says so.
+func TestARushThatIsStopped(t *testing.T) {
+	t.Parallel()
+	report := filepath.Join(t.TempDir(), "night.html")
+	p := start(t, "rush", nil, "rush", "--people", "2000", "--over", "1m", "--faults", "none", "--report", report)
+	await(t, rushLimit, "somebody has a text", func() error {
+		for line := range strings.Lines(p.out.String()) {
+			if strings.Contains(line, "texted") && !strings.Contains(line, "texted 0") {
+				return nil
+			}
+		}
+		return errors.New("nobody has one")
+	})
+	p.signal(syscall.SIGINT)
+	if !p.wait(rushLimit) {
+		t.Fatal("it does not end")
+	}
+	page, err := os.ReadFile(report)
+	if err != nil || !strings.Contains(string(page), "stopped before its end") || strings.Contains(string(page), "every one of them knows it") {
+		t.Errorf("the report does not say that the night was stopped: %v", err)
+	}
+	if code := p.cmd.ProcessState.ExitCode(); code != 1 || !strings.Contains(p.out.String(), "stopped before its end") {
+		t.Errorf("exit %d", code)
+	}
+}
+
+// TestWhatARushRefuses before it starts anything: what it could harm, and what it could not finish.
+func TestWhatARushRefuses(t *testing.T) {
+	t.Parallel()
+	const kafka = "127.0.0.1:1"
+	used, older := dbtest.PostgresURL(t), dbtest.PostgresURL(t)
+	for _, url := range []string{used, older} {
+		if r := run(t, []string{"ANSIM_DATABASE_URL=" + url}, "migrate"); r.code != 0 {
+			t.Fatal(r.stderr)
+		}
+	}
+	for url, change := range map[string]string{
+		used: `INSERT INTO programme (id, name_ko, name_en, tag_ko, tag_en, time_zone, opens_at, closes_at, applied_at)
+			VALUES ('p', 'p', 'p', 'p', 'p', 'Asia/Seoul', now(), now() + interval '1 day', now())`,
+		older: `DELETE FROM goose_db_version WHERE version_id = (SELECT MAX(version_id) FROM goose_db_version)`,
+	} {
+		db, err := sqldb.Open(t.Context(), url, sqldb.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := db.Pool().ExecContext(t.Context(), change); err != nil {
+			t.Fatal(err)
+		}
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, c := range map[string]struct {
+		args []string
+		code int
+		says string
+	}{
+		"a database in use":             {[]string{"--database-url", used, "--kafka", kafka}, 1, "the database is in use"},
+		"a database of another version": {[]string{"--database-url", older, "--kafka", kafka}, 1, "of another version"},
+		"another machine":               {[]string{"--database-url", "postgres://db.internal/rush", "--kafka", kafka}, 2, "is not this machine"},
+		"nowhere to write":              {[]string{"--report", filepath.Join(t.TempDir(), "no", "such", "folder", "x.html")}, 2, "cannot be written"},
+		"nobody":                        {[]string{"--people", "-3"}, 2, "--people"},
+		"no such faults":                {[]string{"--faults", "some"}, 2, "--faults"},
+	} {
+		r := run(t, nil, append([]string{"rush"}, c.args...)...)
+		if r.code != c.code || !strings.Contains(r.stderr, c.says) {
+			t.Errorf("%s: exit %d, %q", name, r.code, r.stderr)
+		}
+		if strings.Contains(r.stdout, "the gate opens") {
+			t.Errorf("%s: it began nevertheless: %s", name, fmt.Sprint(c.args))
+		}
+	}
+}
