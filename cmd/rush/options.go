@@ -3,7 +3,6 @@ package rush
 import (
 	"errors"
 	"fmt"
-	"io"
 	"time"
 )
 
@@ -45,9 +44,8 @@ type Options struct {
 	DatabaseURL string        // PostgreSQL; empty for SQLite in a folder of its own
 	Kafka       string        // brokers; empty for the embedded one
 	Faults      Faults
-	Elsewhere   bool      // lets database and brokers be on another machine
-	Program     string    // the binary of this program
-	Report      io.Writer // where the report goes, or nil
+	Elsewhere   bool   // lets database and brokers be on another machine
+	Program     string // the binary of this program
 	// Watch is told how far the night is, twice a second.
 	Watch func(Progress)
 	// Say is told what happens, a line each.

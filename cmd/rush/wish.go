@@ -162,6 +162,7 @@ func (c *crowd) send(ctx context.Context, n int, method, path, key string, body 
 	if err != nil {
 		return a, err
 	}
+	req.GetBody = nil // else the client itself asks again where a connection broke, and nobody counts it
 	req.Header.Set("Authorization", "Bearer "+c.Key)
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
