@@ -122,13 +122,13 @@ func (c *Consumer) startOffsets(ctx context.Context, gen *kafkago.Generation, to
 		switch {
 		case p.Error != nil:
 			return nil, fmt.Errorf("fetch committed offset of partition %d: %w", p.Partition, p.Error)
-		case p.CommittedOffset < 0:
-			start[p.Partition] = kafkago.FirstOffset
-		case p.Metadata != "" && p.Metadata != topicID:
-			start[p.Partition] = kafkago.FirstOffset
-			stale++
-		default:
+		case committedTo(topicID, p):
 			start[p.Partition] = p.CommittedOffset
+		default:
+			start[p.Partition] = kafkago.FirstOffset
+			if p.CommittedOffset >= 0 {
+				stale++
+			}
 		}
 	}
 	if len(start) != len(assigned) {
@@ -138,6 +138,11 @@ func (c *Consumer) startOffsets(ctx context.Context, gen *kafkago.Generation, to
 		c.opts.Log.WarnContext(ctx, "committed offsets are of an earlier topic; reading from the first offset", "partitions", stale)
 	}
 	return start, nil
+}
+
+// committedTo says whether the group has committed an offset of the topic with this id.
+func committedTo(topicID string, p kafkago.OffsetFetchPartition) bool {
+	return p.CommittedOffset >= 0 && (p.Metadata == "" || p.Metadata == topicID)
 }
 
 // read passes on the records of a partition until ctx ends.
