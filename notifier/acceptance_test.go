@@ -84,6 +84,10 @@ func TestEveryReservationGetsItsTextAndExactlyOne(t *testing.T) {
 				if n := r.figure("ansim_duplicate_texts_total"); n != 0 {
 					t.Errorf("%v duplicates are counted", n)
 				}
+				lost, known := r.figure("ansim_unknown_total"), r.figure("ansim_unknown_resolved_total")
+				if lost == 0 || known > lost || known == 0 || !gone && known != lost {
+					t.Errorf("counted %v unknown outcomes, of %v it became known", lost, known)
+				}
 			})
 		})
 	}

@@ -21,6 +21,8 @@ type Metrics struct {
 	delivered  prometheus.Histogram
 	looks      *prometheus.CounterVec
 	polls      *prometheus.CounterVec
+	lost       prometheus.Counter
+	resolved   prometheus.Counter
 	beats      *prometheus.GaugeVec
 	pace       atomic.Pointer[pacer]
 }
@@ -54,11 +56,14 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Help: "From the booking's commit to the phone's confirmation.", Buckets: buckets}),
 		looks: counters("ansim_reconcile_looks_total", "Look-ups of unknown outcomes in the provider's list, by result.", "result"),
 		polls: counters("ansim_receipt_polls_total", "Questions for receipts that did not come, by result.", "result"),
+		lost:  counter("ansim_unknown_total", "Requests to send a text of which it is not known whether the provider took it."),
+		resolved: counter("ansim_unknown_resolved_total", "Of them, those of which it became known: by a receipt, a late answer or the "+
+			"provider's list."),
 		beats: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "ansim_job_last_round_timestamp_seconds",
 			Help: "When each of the notifier's jobs last ended a round."}, []string{"job"}),
 	}
 	reg.MustRegister(m.requests, m.codes, m.segments, m.further, m.rescued, m.duplicates, m.parked, m.accepted, m.delivered,
-		m.looks, m.polls, m.beats,
+		m.looks, m.polls, m.lost, m.resolved, m.beats,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "ansim_sender_slots",
 			Help: "Requests that this process may have under way, as the provider's answers allow."}, func() float64 {
 			if p := m.pace.Load(); p != nil {
@@ -104,16 +109,29 @@ func (m *Metrics) code(o Outcome) {
 type tally struct {
 	accepted, delivered []float64 // seconds since the booking's commit
 	duplicates          int
+	lost, resolved      int // attempts
 }
 
 // progress is how far a message was.
 type progress struct {
 	accepted, delivered bool
 	copies              int // attempts that arrived or may still arrive
+	lost, unknown       int // attempts whose outcome was ever, and is, unknown
 }
 
 func progressOf(m *Message) progress {
-	return progress{accepted: m.AcceptedAt != nil, delivered: m.DeliveredAt != nil, copies: m.count(AttemptState.alive)}
+	return progress{accepted: m.AcceptedAt != nil, delivered: m.DeliveredAt != nil, copies: m.count(AttemptState.alive),
+		lost: lostAnswers(m), unknown: m.unknowns()}
+}
+
+// lostAnswers is how many attempts were ever of unknown outcome.
+func lostAnswers(m *Message) (n int) {
+	for _, a := range m.log {
+		if a.UnknownAt != nil {
+			n++
+		}
+	}
+	return n
 }
 
 func (t *tally) count(before progress, m *Message, now time.Time) {
@@ -128,6 +146,9 @@ func (t *tally) count(before progress, m *Message, now time.Time) {
 	if after.copies > before.copies && after.copies > 1 {
 		t.duplicates += after.copies - max(before.copies, 1)
 	}
+	lost := after.lost - before.lost
+	t.lost += lost
+	t.resolved += before.unknown + lost - after.unknown
 }
 
 func (m *Metrics) add(t tally) {
@@ -138,4 +159,6 @@ func (m *Metrics) add(t tally) {
 		m.delivered.Observe(s)
 	}
 	m.duplicates.Add(float64(t.duplicates))
+	m.lost.Add(float64(t.lost))
+	m.resolved.Add(float64(t.resolved))
 }

@@ -50,6 +50,12 @@ func readParkedEvents(ctx context.Context, tx *sqldb.Tx, sel Selection, after st
 	return items, nil
 }
 
+// Aside counts the events and outbox rows that are set aside because they cannot be used.
+func Aside(ctx context.Context, db *sqldb.DB) (n int64, err error) {
+	err = db.Peek(ctx, &n, `SELECT COUNT(*) FROM parked_event`)
+	return n, wrapped("count what is set aside", err)
+}
+
 // eventWhy is a sentence about why an event could not be used.
 func eventWhy(reason string) Sentences {
 	switch {

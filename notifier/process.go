@@ -98,8 +98,10 @@ type Backlog struct {
 	Undelivered               int64     // taken, not arrived, and to be tried again
 	Person                    int64     // held or failed: somebody has to decide
 	Oldest                    time.Time // the oldest change without an accepted text, zero when none waits; without Person
-	Rate                      float64   // accepted texts a second, of all notifiers together
-	Processes                 []Process // that live
+	// Since is from when on the oldest waits, by state (pending, sending, unknown, person); zero times for none.
+	Since     map[string]time.Time
+	Rate      float64   // accepted texts a second, of all notifiers together
+	Processes []Process // that live
 }
 
 // States counts the living notifiers by how they see the provider; every state is there.
@@ -165,7 +167,12 @@ func Waiting(ctx context.Context, db *sqldb.DB) (b Backlog, err error) {
 	if err != nil {
 		return Backlog{}, fmt.Errorf("count what waits: %w", err)
 	}
+	b.Since = map[string]time.Time{"pending": {}, "sending": {}, "unknown": {}, "person": {}}
+	since := map[Job]string{Send: "pending", Answer: "sending", Look: "unknown", Person: "person"}
 	for _, r := range rows {
+		if r.Oldest != nil {
+			b.Since[since[r.Job]] = r.Oldest.Time
+		}
 		switch r.Job {
 		case Send:
 			b.Pending, b.Undelivered = r.Count-r.Later, r.Later

@@ -62,7 +62,9 @@ func (r *reconciler) expire(ctx context.Context) (n int, err error) {
 	if is, err := due(ctx, r.db, Answer); err != nil || !is {
 		return 0, err
 	}
+	var done tally
 	err = r.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+		done = tally{}
 		picked, err := pick(ctx, tx, Answer, expireClaim, Sending)
 		if err != nil {
 			return err
@@ -77,10 +79,15 @@ func (r *reconciler) expire(ctx context.Context) (n int, err error) {
 			return err
 		}
 		for _, m := range ms {
+			before := progressOf(m)
 			m.expire(now, r.policy)
+			done.count(before, m, now)
 		}
 		return save(ctx, tx, ms)
 	})
+	if err == nil {
+		r.metrics.add(done)
+	}
 	return n, err
 }
 
@@ -301,7 +308,9 @@ func (r *reconciler) conclude(ctx context.Context, verdicts []verdict) {
 	for _, v := range verdicts {
 		ids = append(ids, v.id)
 	}
+	var done tally
 	err := r.db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+		done = tally{}
 		now, err := tx.Now(ctx)
 		if err != nil {
 			return err
@@ -313,12 +322,17 @@ func (r *reconciler) conclude(ctx context.Context, verdicts []verdict) {
 		for _, v := range verdicts {
 			m := ms[v.id]
 			if m != nil && m.Looks == v.seen.Looks && m.Polls == v.seen.Polls && m.Attempts == v.seen.Attempts {
+				before := progressOf(m)
 				v.step(m, now, r.policy)
+				done.count(before, m, now)
 			}
 		}
 		return save(ctx, tx, ms)
 	})
-	if err != nil && ctx.Err() == nil {
+	switch {
+	case err == nil:
+		r.metrics.add(done)
+	case ctx.Err() == nil:
 		r.log.Error("cannot record what look-ups told; they will be repeated", "count", len(verdicts), "error", err)
 	}
 }

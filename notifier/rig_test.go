@@ -57,7 +57,8 @@ type rig struct {
 	policy  notifier.Policy
 	written notifier.Written // nil: every event is believed
 
-	figures *prometheus.Registry // the recorder's
+	figures *prometheus.Registry // the recorder's and the notifiers'
+	metrics *notifier.Metrics
 
 	mu   sync.Mutex
 	book map[string]notifier.Appointment
@@ -144,7 +145,8 @@ func newRigWith(t *testing.T, db *sqldb.DB, policy notifier.Policy, net sandbox.
 	r.wire = newWire(r.phones)
 	r.api = httptest.NewServer(r.wire)
 	r.figures = prometheus.NewRegistry()
-	r.rec = notifier.NewRecorder(db, policy, notifier.NewMetrics(r.figures), log)
+	r.metrics = notifier.NewMetrics(r.figures)
+	r.rec = notifier.NewRecorder(db, policy, r.metrics, log)
 	var callback http.Handler
 	r.back = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { callback.ServeHTTP(w, req) }))
 	callback, err = twilio.NewCallback(twilio.CallbackOptions{AccountSID: r.phones.AccountSID(), Tokens: []string{r.phones.AuthToken()},
@@ -187,7 +189,7 @@ func (r *rig) startAt(baseURL string) *notifier.Notifier {
 	}
 	r.t.Cleanup(provider.Close)
 	n := notifier.Start(notifier.Options{DB: r.db, Source: r.source, Written: r.written, Directory: r.directory, Provider: provider, Recorder: r.rec,
-		Policy: r.policy, Metrics: notifier.NewMetrics(prometheus.NewRegistry()), Log: log})
+		Policy: r.policy, Metrics: r.metrics, Log: log})
 	r.t.Cleanup(n.Stop)
 	return n
 }

@@ -48,8 +48,11 @@ type Options struct {
 	Reads int
 	// PublicURL is how the outside reaches the API, for the examples of /docs; default http://127.0.0.1:8080.
 	PublicURL string
-	Log       *slog.Logger     // default: none
-	Now       func() time.Time // the clock for birth dates and server_time; default time.Now
+	// Served is told of each answer: the route as in OpenAPI ("POST /v1/reservations", "none" for what is no route), its status,
+	// and how long it took. May be nil.
+	Served func(route string, status int, took time.Duration)
+	Log    *slog.Logger     // default: none
+	Now    func() time.Time // the clock for birth dates and server_time; default time.Now
 }
 
 // service is the part of booking.Service in use, apart so that the cost of this package can be measured without it.
@@ -82,6 +85,7 @@ type server struct {
 	slots      *slotCache
 	proxies    []netip.Prefix
 	reads      *gate
+	served     func(route string, status int, took time.Duration)
 	log        *slog.Logger
 	now        func() time.Time
 	public     string // for the examples of the page of the documentation
@@ -92,7 +96,7 @@ type server struct {
 // New makes the handler of /v1/…, /openapi.json, /docs and /problems/…; whatever else comes to it is answered with a problem, 404
 // or 405. It is safe for concurrent use and keeps nothing that must be closed.
 func New(opts Options) http.Handler {
-	s := &server{service: opts.Service, keys: opts.Keys, texts: opts.Texts, story: opts.Story, explain: opts.Explain, log: opts.Log, now: opts.Now,
+	s := &server{service: opts.Service, keys: opts.Keys, texts: opts.Texts, story: opts.Story, explain: opts.Explain, served: opts.Served, log: opts.Log, now: opts.Now,
 		public: opts.PublicURL, proxies: opts.TrustedProxies, reads: newGate(opts.Reads)}
 	return s.handler()
 }
@@ -233,6 +237,9 @@ func (s *server) entry(w http.ResponseWriter, r *http.Request) {
 				panic(v)
 			}
 			s.panicked(rec, r, v)
+		}
+		if s.served != nil {
+			s.served(rec.route, rec.status, time.Since(start))
 		}
 		level := slog.LevelDebug
 		if rec.status >= 500 {

@@ -56,6 +56,7 @@ type App struct {
 	notifier atomic.Pointer[notifier.Notifier]
 	ids      *booking.Identities
 	health   *health
+	figures  *figures
 
 	cleanups []cleanup
 	stopOnce sync.Once
@@ -76,6 +77,7 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (_ *App, err error) 
 		debug.SetGCPercent(collectLater)
 	}
 	a := &App{cfg: cfg, log: log, registry: prometheus.NewRegistry()}
+	a.health, a.figures = newHealth(a), newFigures(a)
 	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	defer func() {
 		if err != nil {
@@ -256,7 +258,8 @@ func (a *App) startRelay(context.Context) error {
 	}
 	a.onStop("publisher", func(context.Context) error { return publisher.Close() })
 	host, _ := os.Hostname()
-	a.relay = outbox.NewRelay(a.db, publisher, outbox.RelayOptions{Holder: fmt.Sprintf("%s/%d", host, os.Getpid()), Log: a.log})
+	a.relay = outbox.NewRelay(a.db, publisher, outbox.RelayOptions{Holder: fmt.Sprintf("%s/%d", host, os.Getpid()),
+		Published: a.figures.relayed, Log: a.log})
 	ctx, cancel := context.WithCancel(context.Background())
 	var jobs sync.WaitGroup
 	looked := make(chan struct{})
@@ -314,8 +317,7 @@ func (a *App) startAPI(ctx context.Context) error {
 }
 
 func (a *App) serve(context.Context) error {
-	a.health = newHealth(a)
-	a.registry.MustRegister(newBacklogCollector(a.db, a.log))
+	a.figures.watch()
 	handler, err := a.routes()
 	if err != nil {
 		return err

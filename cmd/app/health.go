@@ -2,21 +2,13 @@ package app
 
 import (
 	"context"
-	"log/slog"
-	"math"
+	"encoding/json"
 	"net/http"
 	"sync/atomic"
 	"time"
 
-	"encoding/json"
-
-	"github.com/prometheus/client_golang/prometheus"
-
 	"ansim/notifier"
-	"ansim/outbox"
-	"ansim/outbox/kafka"
 	"ansim/schema"
-	"ansim/schema/sqldb"
 )
 
 // health answers /healthz and /readyz. Ready means that this process can do its work; what only slows the texts down (a
@@ -28,54 +20,9 @@ type health struct {
 
 func newHealth(a *App) *health {
 	h := &health{app: a}
-	a.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "ansim_broker_up",
-		Help: "1 while the Kafka brokers answer."}, func() float64 { return one(*h.broker.Load() == "ok") }))
-	if r := a.relay; r != nil {
-		a.registry.MustRegister(
-			prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "ansim_relay_leading",
-				Help: "1 while this process's relay leads."}, func() float64 { return one(r.Leading()) }),
-			prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "ansim_relay_failing",
-				Help: "1 while Kafka refuses the relay's events."}, func() float64 { return one(r.Failing()) }),
-			prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "ansim_relay_published_total",
-				Help: "Events that this process's relay has published, repeats included."}, func() float64 { return float64(r.Published()) }))
-	}
 	unknown := "unknown"
 	h.broker.Store(&unknown)
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		h.watch(ctx)
-	}()
-	a.onStop("broker watch", func(context.Context) error { cancel(); <-done; return nil })
 	return h
-}
-
-func one(yes bool) float64 {
-	if yes {
-		return 1
-	}
-	return 0
-}
-
-// watch asks the broker for its cluster every few seconds, so that a readiness probe never waits for it.
-func (h *health) watch(ctx context.Context) {
-	t := time.NewTicker(5 * time.Second)
-	defer t.Stop()
-	for {
-		probe, cancel := context.WithTimeout(ctx, 3*time.Second)
-		state := "ok"
-		if _, err := kafka.ClusterID(probe, h.app.brokers); err != nil {
-			state = "away"
-		}
-		cancel()
-		h.broker.Store(&state)
-		select {
-		case <-ctx.Done():
-			return
-		case <-t.C:
-		}
-	}
 }
 
 type readiness struct {
@@ -149,90 +96,4 @@ func (h *health) ready(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(code)
 	_ = json.NewEncoder(w).Encode(out)
-}
-
-// backlogCollector reads how much waits when it is asked, from the database, so that every process tells the same.
-type backlogCollector struct {
-	db  *sqldb.DB
-	log *slog.Logger
-
-	oldest, messages, rate, drain, notifiers, rows, age, frozen *prometheus.Desc
-}
-
-func newBacklogCollector(db *sqldb.DB, log *slog.Logger) *backlogCollector {
-	d := func(name, help string, labels ...string) *prometheus.Desc {
-		return prometheus.NewDesc(name, help, labels, nil)
-	}
-	return &backlogCollector{db: db, log: log,
-		oldest: d("ansim_oldest_unconfirmed_seconds", "Age of the oldest committed change whose text the provider has not accepted; "+
-			"the master alarm: it sees a dead relay, a dead notifier and a lost Kafka alike."),
-		messages: d("ansim_messages_waiting", "Messages that are not finished, by state; person: held or failed, somebody has to decide.",
-			"state"),
-		rate:      d("ansim_texts_per_second", "Texts that all notifiers together get accepted a second, averaged over some 10 s."),
-		drain:     d("ansim_drain_seconds", "How long it takes to send what waits at that rate; +Inf while nothing is sent."),
-		notifiers: d("ansim_notifiers", "Notifiers that run, by how they see the provider.", "state"),
-		rows:      d("ansim_outbox_backlog_rows", "Outbox rows that the relay has not published."),
-		frozen:    d("ansim_sending_frozen", "1 while sending is frozen: no text goes out until somebody says `ansim resume`."),
-		age:       d("ansim_outbox_oldest_seconds", "Age of the oldest outbox row that the relay has not published."),
-	}
-}
-
-// Describe implements prometheus.Collector.
-func (c *backlogCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.oldest, c.messages, c.rate, c.drain, c.notifiers, c.rows, c.age, c.frozen} {
-		ch <- d
-	}
-}
-
-// Collect implements prometheus.Collector.
-func (c *backlogCollector) Collect(ch chan<- prometheus.Metric) {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	waiting, err := notifier.Waiting(ctx, c.db)
-	if err != nil {
-		c.log.Warn("cannot read the backlog for metrics", "error", err)
-		return
-	}
-	rows, first, err := outbox.Backlog(ctx, c.db)
-	if err != nil {
-		c.log.Warn("cannot read the backlog for metrics", "error", err)
-		return
-	}
-	overdue, err := notifier.Overdue(ctx, c.db)
-	if err != nil {
-		c.log.Warn("cannot read the backlog for metrics", "error", err)
-		return
-	}
-	sending, err := notifier.ReadSending(ctx, c.db)
-	if err != nil {
-		c.log.Warn("cannot read for metrics whether texts are sent", "error", err)
-		return
-	}
-	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
-		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
-	}
-	age := func(t time.Time) float64 {
-		if t.IsZero() {
-			return 0
-		}
-		return max(0, time.Since(t).Seconds())
-	}
-	gauge(c.oldest, max(age(waiting.Oldest), age(first), age(overdue)))
-	gauge(c.messages, float64(waiting.Pending), "pending")
-	gauge(c.messages, float64(waiting.Sending), "sending")
-	gauge(c.messages, float64(waiting.Unknown), "unknown")
-	gauge(c.messages, float64(waiting.Undelivered), "undelivered")
-	gauge(c.messages, float64(waiting.Person), "person")
-	gauge(c.rate, waiting.Rate)
-	if d, known := waiting.Drain(); known {
-		gauge(c.drain, d.Seconds())
-	} else {
-		gauge(c.drain, math.Inf(1))
-	}
-	for state, n := range waiting.States() {
-		gauge(c.notifiers, float64(n), state)
-	}
-	gauge(c.frozen, one(sending.Frozen))
-	gauge(c.rows, float64(rows))
-	gauge(c.age, age(first))
 }
