@@ -10,6 +10,7 @@ import (
 
 	"github.com/cenkalti/backoff/v4"
 
+	"ansim/outbox"
 	"ansim/outbox/kafka"
 	"ansim/schema/event"
 	"ansim/schema/sabotage"
@@ -137,10 +138,22 @@ func (in *intake) believed(ctx context.Context, tx *sqldb.Tx, events []event.Eve
 	if err != nil {
 		return nil, err
 	}
+	if len(there) == len(ids) {
+		return events, nil
+	}
+	pruned, err := outbox.Pruned(ctx, tx)
+	if err != nil {
+		return nil, err
+	}
 	out := events[:0]
 	for _, e := range events {
 		if there[e.ID] {
 			out = append(out, e)
+			continue
+		}
+		// A topic that keeps events for longer than the database keeps what it knows of them: their texts are past.
+		if e.Time.Before(pruned) {
+			in.log.Debug("an event is older than what the database keeps, and is passed over", "event_id", e.ID)
 			continue
 		}
 		if err := in.park(ctx, tx, of[e.ID], "its change is not in the database"); err != nil {

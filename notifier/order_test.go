@@ -1,6 +1,8 @@
 package notifier_test
 
 import (
+	"context"
+	"sync"
 	"testing"
 	"time"
 
@@ -102,4 +104,34 @@ func TestTwoNotifiersKeepOneBudget(t *testing.T) {
 		}
 	}
 	t.Logf("%d segments in %s", people, begun[people-1].At.Sub(begun[0].At.Time))
+}
+
+// An attempt is dated after all that was looked at before it, not from when its transaction began, which may have waited since:
+// what had ended by then would else seem to be under way still.
+func TestAnAttemptIsDatedAfterTheLook(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+		r := newRig(t, db, quick)
+		var mu sync.Mutex
+		var looked time.Time
+		r.looked = func(ctx context.Context, tx *sqldb.Tx) {
+			mu.Lock()
+			defer mu.Unlock()
+			var err error
+			if looked, err = tx.Later(ctx); err != nil {
+				t.Error(err)
+			}
+		}
+		id := r.reservation(1)
+		r.start()
+		r.deliver(r.event(id, event.Booked, 1))
+		r.untilState(notifier.StateDelivered, id)
+		var began []sqldb.Time
+		r.query(&began, `SELECT a.started_at FROM attempt a JOIN message m ON m.id = a.message_id WHERE m.reservation_id = ?`, id)
+		mu.Lock()
+		defer mu.Unlock()
+		if len(began) != 1 || began[0].Before(looked) {
+			t.Errorf("begun at %v, looked at %v", began, looked)
+		}
+	})
 }

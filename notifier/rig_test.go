@@ -59,6 +59,7 @@ type rig struct {
 
 	figures *prometheus.Registry // the recorder's and the notifiers'
 	metrics *notifier.Metrics
+	looked  func(context.Context, *sqldb.Tx) // when texts are about to begin, their reservations are locked
 
 	mu   sync.Mutex
 	book map[string]notifier.Appointment
@@ -194,7 +195,10 @@ func (r *rig) startAt(baseURL string) *notifier.Notifier {
 	return n
 }
 
-func (r *rig) directory(_ context.Context, _ *sqldb.Tx, ids []string, _ bool) (map[string]notifier.Appointment, error) {
+func (r *rig) directory(ctx context.Context, tx *sqldb.Tx, ids []string, lock bool) (map[string]notifier.Appointment, error) {
+	if lock && r.looked != nil {
+		r.looked(ctx, tx)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	out := map[string]notifier.Appointment{}

@@ -154,7 +154,9 @@ func (s *sender) beginTx(ctx context.Context, tx *sqldb.Tx, n int, turns *turns)
 	if err != nil {
 		return b, err
 	}
-	now, err := tx.Now(ctx)
+	// Read again, now that everything is locked and looked at, however long that took: what was seen to have ended had ended before
+	// this attempt begins.
+	now, err := tx.Later(ctx)
 	if err != nil {
 		return b, err
 	}

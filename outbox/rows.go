@@ -144,12 +144,11 @@ func behindID(ctx context.Context, tx *sqldb.Tx, after string, limit int) (rs []
 func behindTxid(ctx context.Context, tx *sqldb.Tx, after string, limit int, and string) (rs []record, err error) {
 	txid, id := "0", "0"
 	if after != "" {
-		var ok bool
-		if txid, id, ok = strings.Cut(after, ":"); !ok {
-			return nil, fmt.Errorf("position %q is not txid:id", after)
+		if txid, id, err = parseSettled(after); err != nil {
+			return nil, err
 		}
 		var foreign bool
-		err := tx.Get(ctx, &foreign, `SELECT CAST(? AS xid8) >= pg_snapshot_xmax(pg_current_snapshot())`, tx.Unplanned(txid)...)
+		err = tx.Get(ctx, &foreign, `SELECT CAST(? AS xid8) >= pg_snapshot_xmax(pg_current_snapshot())`, tx.Unplanned(txid)...)
 		if err != nil {
 			return nil, err
 		}
@@ -161,6 +160,15 @@ func behindTxid(ctx context.Context, tx *sqldb.Tx, after string, limit int, and 
 		WHERE (o.txid, o.id) > (CAST(? AS xid8), CAST(? AS bigint))`+and+`
 		ORDER BY o.txid, o.id LIMIT ?`, tx.Unplanned(txid, id, limit)...)
 	return rs, err
+}
+
+// parseSettled reads a position of Settled, as it is on PostgreSQL.
+func parseSettled(position string) (txid, id string, err error) {
+	txid, id, ok := strings.Cut(position, ":")
+	if !ok {
+		return "", "", fmt.Errorf("position %q is not txid:id", position)
+	}
+	return txid, id, nil
 }
 
 // Backlog counts what the relay has not published, and tells when the oldest of it was made (zero when there is none).

@@ -47,7 +47,7 @@ func (c *call) lookup() error {
 	if err != nil {
 		return err
 	}
-	r := c.render(found.Reservation, confirmationOf(found.Reservation, texts[found.ID]))
+	r := c.render(found.Reservation, confirmationOf(found.Reservation, texts[found.ID], c.now()))
 	c.w.Header().Set("Vary", "Accept-Language")
 	return writeJSON(c.w, http.StatusOK, lookupJSON{Code: r.Code, Status: r.Status, Programme: translationJSON(found.Programme), Slot: r.Slot,
 		Site: placeJSON(found.Site), Resident: r.Resident, BookedBy: r.BookedBy, Confirmation: r.Confirmation})

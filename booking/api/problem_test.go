@@ -154,7 +154,7 @@ func TestConfirmationOf(t *testing.T) {
 		{"undelivered", "30003", "undelivered", "30003"}, {"failed", "permanent", "failed", "permanent"}, {"held", "deadline", "held", "deadline"},
 		{"suppressed", "cancelled", "suppressed", "cancelled"},
 	} {
-		got := confirmationOf(v, one(c.state, c.reason))
+		got := confirmationOf(v, one(c.state, c.reason), time.Time{})
 		if got.State != c.wantState || got.Reason != c.wantReason || got.Texts[0].State != c.wantState || got.Texts[0].Reason != c.wantReason {
 			t.Errorf("%s: got %+v", c.state, got)
 		}
@@ -162,13 +162,13 @@ func TestConfirmationOf(t *testing.T) {
 
 	texts := append(one("delivered", ""), Text{Recipient: "booker", Version: 1, Kind: "confirmation", State: "failed"})
 	texts[0].Attempts, texts[0].AcceptedAt, texts[0].DeliveredAt = 1, &utc, &utc
-	got := confirmationOf(v, texts)
+	got := confirmationOf(v, texts, time.Time{})
 	if got.State != "delivered" || *got.Texts[0].AcceptedAt != "2021-07-19T20:00:01+09:00" || got.Texts[1].AcceptedAt != nil {
 		t.Errorf("the resident's newest text decides, in the programme's zone: %+v", got)
 	}
 
 	v.Version, v.Status, v.Booker = 2, booking.StatusCancelled, &booking.Person{}
-	got = confirmationOf(v, texts)
+	got = confirmationOf(v, texts, time.Time{})
 	if got.State != "pending" || len(got.Texts) != 4 || got.Texts[2].Kind != "cancellation" || got.Texts[3].Recipient != "booker" {
 		t.Errorf("a cancellation that the notifier has not got yet is pending: %+v", got)
 	}

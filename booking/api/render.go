@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"ansim/booking"
+	"ansim/schema/event"
 )
 
 // TextsReader tells what became of the texts of reservations, oldest text first. A reservation without texts yet may be
@@ -127,8 +128,8 @@ func caused(v booking.Reservation) []textJSON {
 
 // confirmationOf is the confirmation of v as texts tell it. What its present version or a resend of it caused and the
 // notifier has not got yet is pending; otherwise a cancelled reservation would show the state of its confirmation, and one
-// whose text was asked for again how the last one ended.
-func confirmationOf(v booking.Reservation, texts []Text) confirmationJSON {
+// whose text was asked for again how the last one ended. Texts about what is long past may have been deleted for their age.
+func confirmationOf(v booking.Reservation, texts []Text, now time.Time) confirmationJSON {
 	c := confirmationJSON{State: pending, Texts: make([]textJSON, 0, len(texts)+2)}
 	newest := map[string]Text{} // by recipient
 	for _, t := range texts {
@@ -147,9 +148,12 @@ func confirmationOf(v booking.Reservation, texts []Text) confirmationJSON {
 		if n, ok := newest[t.Recipient]; ok && (n.Version > v.Version || n.Version == v.Version && n.Resend >= t.Resend) {
 			continue
 		}
+		if now.Sub(v.Slot.StartsAt) >= event.MinKeep { // what was told is deleted, and there is nothing more to tell
+			t.State, t.Reason = "suppressed", "appointment-past"
+		}
 		c.Texts = append(c.Texts, t)
 		if t.Recipient == "resident" {
-			c.State, c.Reason = pending, ""
+			c.State, c.Reason = t.State, t.Reason
 		}
 	}
 	return c

@@ -184,7 +184,7 @@ func TestConfirmationOfResends(t *testing.T) {
 	} {
 		v := sample(booking.BookRequest{Booker: &booking.Person{}})
 		v.Version, v.Resends = c.version, c.resends
-		got := confirmationOf(v, c.texts)
+		got := confirmationOf(v, c.texts, time.Time{})
 		if got.State != c.state || len(got.Texts) != c.count {
 			t.Errorf("%s: %+v", name, got)
 		}

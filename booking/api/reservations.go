@@ -147,7 +147,7 @@ func (c *call) search() error {
 	}
 	list := reservationList{Reservations: make([]reservationJSON, len(found))}
 	for i := range found {
-		list.Reservations[i] = c.render(found[i], confirmationOf(found[i], texts[found[i].ID]))
+		list.Reservations[i] = c.render(found[i], confirmationOf(found[i], texts[found[i].ID], c.now()))
 	}
 	c.w.Header().Set("Vary", "Accept-Language")
 	return writeJSON(c.w, http.StatusOK, list)
@@ -161,7 +161,7 @@ func (c *call) write(status int, reply booking.Reply, confirmation *confirmation
 		if err != nil {
 			return err
 		}
-		now := confirmationOf(v, texts[v.ID])
+		now := confirmationOf(v, texts[v.ID], c.now())
 		confirmation = &now
 	}
 	h := c.w.Header()

@@ -39,6 +39,7 @@ type cli struct {
 	Freeze    freezeCmd    `cmd:"" help:"Stop sending: before a backup is put back, or when something is very wrong."`
 	Resume    resumeCmd    `cmd:"" help:"Let sending go on; first finds out what went out already."`
 	Parked    parkedCmd    `cmd:"" help:"What cannot go on by itself: list it by cause, and redrive it."`
+	Prune     pruneCmd     `cmd:"" help:"Delete events, texts and idempotency keys that are past their time; serve does so by itself."`
 	Staff     staffCmd     `cmd:"" help:"Accounts of those who answer residents."`
 	Audit     auditCmd     `cmd:"" help:"The trail of what staff did."`
 	Check     checkCmd     `cmd:"" help:"Judge the promises against the database; may run beside a live service."`

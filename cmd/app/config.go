@@ -55,7 +55,9 @@ type Config struct {
 	Twilio      Twilio
 	// TrustedProxies are the networks whose X-Forwarded-For is believed.
 	TrustedProxies []netip.Prefix
-	Links          []Link // more for the start page
+	// Keep is how long events are kept, and texts after the appointment; 0 keeps them for ever. See CheckKeep.
+	Keep  time.Duration
+	Links []Link // more for the start page
 	// DemoStaff is the account of the console that signs in by one click: for the demonstration alone.
 	DemoStaff string
 }
@@ -126,6 +128,9 @@ func (c Config) check() error {
 		if _, err := kafka.ParseBrokers(c.Kafka); err != nil {
 			return fmt.Errorf("%w: ANSIM_KAFKA_BROKERS: %w", ErrUsage, err)
 		}
+	}
+	if err := CheckKeep(c.Keep); err != nil {
+		return err
 	}
 	if _, err := c.secret(); err != nil {
 		return err

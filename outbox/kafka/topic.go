@@ -20,8 +20,6 @@ const (
 	// partitions of the topic unless told: twelve divides evenly among 2, 3, 4, 6 and 12 consumers.
 	defaultPartitions = 12
 	maxReplication    = 3
-	// retention is said explicitly, since the embedded broker deletes nothing from a topic that does not say.
-	retention = 7 * 24 * time.Hour
 	// pollTopic is the time between two looks at a topic that was just made.
 	pollTopic = 50 * time.Millisecond
 )
@@ -75,7 +73,8 @@ func createTopic(ctx context.Context, client *kafkago.Client, is topicState, opt
 	res, err := client.CreateTopics(ctx, &kafkago.CreateTopicsRequest{Topics: []kafkago.TopicConfig{{
 		Topic: event.Topic, NumPartitions: opts.Partitions, ReplicationFactor: opts.ReplicationFactor,
 		ConfigEntries: []kafkago.ConfigEntry{
-			{ConfigName: "retention.ms", ConfigValue: strconv.FormatInt(retention.Milliseconds(), 10)},
+			// Said explicitly, since the embedded broker deletes nothing from a topic that does not say.
+			{ConfigName: "retention.ms", ConfigValue: strconv.FormatInt(event.Kept.Milliseconds(), 10)},
 		},
 	}}})
 	if err == nil {

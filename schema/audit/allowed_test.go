@@ -137,6 +137,7 @@ func TestAllowed(t *testing.T) {
 		"old rows deleted from the outbox": {makes: func(w world) {
 			w.exec(`DELETE FROM outbox WHERE event_id <> ?`, event(3))
 			w.exec(`UPDATE message SET event_at = ? WHERE event_id <> ?`, ago(2*time.Hour), event(3))
+			w.keep(ago(90 * time.Minute))
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -27,6 +27,8 @@ package audit
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -160,6 +162,8 @@ type run struct {
 
 	tx  *sqldb.Tx // of the snapshot
 	now time.Time // of the snapshot
+	// Events made before the one, and texts of appointments that began before the other, may have been deleted for their age.
+	eventsFrom, textsFrom time.Time
 }
 
 func (r *run) close() {
@@ -222,6 +226,12 @@ func (r *run) judge(ctx context.Context, tx *sqldb.Tx) (report Report, err error
 		return report, err
 	}
 	report.At = r.now.UTC()
+	if r.eventsFrom, err = r.kept(ctx, "outbox_retention"); err != nil {
+		return report, err
+	}
+	if r.textsFrom, err = r.kept(ctx, "message_retention"); err != nil {
+		return report, err
+	}
 	for _, inv := range invariants(dialect{tx.Dialect()}) {
 		found, err := r.check(ctx, inv)
 		if err != nil {
@@ -250,6 +260,22 @@ func (r *run) judge(ctx context.Context, tx *sqldb.Tx) (report Report, err error
 	}
 	report.Figures, err = r.figures(ctx)
 	return report, err
+}
+
+// epoch is before everything.
+var epoch = time.Unix(0, 0).UTC()
+
+// kept is from when on everything is there; epoch when nothing was ever deleted.
+func (r *run) kept(ctx context.Context, table string) (time.Time, error) {
+	var at sqldb.Time
+	err := r.tx.Get(ctx, &at, `SELECT deleted_before FROM `+table+` WHERE id = 1`)
+	if errors.Is(err, sql.ErrNoRows) {
+		return epoch, nil
+	}
+	if err != nil {
+		return time.Time{}, fmt.Errorf("read %s: %w", table, err)
+	}
+	return at.Time, nil
 }
 
 // roomy lets PostgreSQL use more memory for the few large questions of this transaction than for the many small ones that it

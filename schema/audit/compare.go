@@ -45,7 +45,16 @@ func (r *run) compareTexts(ctx context.Context, a account) ([]Invariant, error) 
 	for _, s := range []*sorter{merged, c.strangers, c.byMessage, c.byWords} {
 		defer s.close()
 	}
-	if err := a.texts.each(merged.add); err != nil {
+	// What is older than the texts that are kept cannot be judged.
+	if r.textsFrom.After(epoch) && c.account.since.Before(r.textsFrom) {
+		c.account.since = r.textsFrom
+	}
+	if err := a.texts.each(func(text record) error {
+		if text.At < r.textsFrom.UnixMicro() {
+			return nil
+		}
+		return merged.add(text)
+	}); err != nil {
 		return nil, err
 	}
 	where, args := c.window()

@@ -96,8 +96,9 @@ func (r *run) confirmations(ctx context.Context, d dialect, f *Figures) error {
 				THEN 1 END) AS explained
 		FROM reservation r LEFT JOIN message m ON m.reservation_id = r.id AND m.kind = 'confirmation'
 			AND m.version = 1 AND m.recipient = 'resident' AND m.resend = 0
-		LEFT JOIN message_queue q ON q.message_id = m.id`,
-		r.tx.Unplanned(before(openWithin)(r), before(messageWithin)(r), before(messageWithin)(r))...)
+		LEFT JOIN message_queue q ON q.message_id = m.id
+		WHERE NOT (m.id IS NULL AND `+over("r")+`)`,
+		r.tx.Unplanned(before(openWithin)(r), before(messageWithin)(r), before(messageWithin)(r), textsFrom(r))...)
 	f.Booked, f.Accepted, f.Delivered, f.Waiting, f.Explained = row.Booked, row.Accepted, row.Delivered, row.Waiting, row.Explained
 	f.Lost = f.Booked - f.Accepted - f.Waiting - f.Explained
 	return err

@@ -30,6 +30,12 @@ const jobOf = `CASE WHEN m.state IN ('pending', 'undelivered') THEN 'send' WHEN 
 const sentAgain = `EXISTS (SELECT 1 FROM message x WHERE x.reservation_id = m.reservation_id AND x.version = m.version
 	AND x.kind = m.kind AND x.recipient = m.recipient AND x.resend > m.resend)`
 
+// over says that the appointment of a reservation began so long ago that its texts may have been deleted. Its parameter is
+// textsFrom.
+func over(reservation string) string {
+	return `EXISTS (SELECT 1 FROM slot WHERE slot.id = ` + reservation + `.slot_id AND slot.starts_at < ?)`
+}
+
 func i1(d dialect) invariant {
 	unmade := []arg{before(messageWithin), before(messageWithin), before(messageWithin)} // one for each recipient
 	late := []arg{before(openWithin)}
@@ -47,17 +53,18 @@ func i1(d dialect) invariant {
 			{"reservation with a change that the outbox never had", `WITH have AS (
 					SELECT reservation_id, COUNT(DISTINCT version) AS n FROM outbox WHERE resend = 0 GROUP BY reservation_id)
 				SELECT CAST(r.id AS text) AS id FROM reservation r LEFT JOIN have h ON h.reservation_id = r.id
-				WHERE CASE WHEN COALESCE(h.n, 0) >= r.version THEN 0 WHEN (
+				WHERE CASE WHEN COALESCE(h.n, 0) >= r.version THEN 0 WHEN ` + over("r") + ` THEN 0 WHEN (
 					SELECT COUNT(*) FROM (
 						SELECT o.version FROM outbox o WHERE o.reservation_id = r.id AND o.resend = 0 AND o.version <= r.version
 						UNION SELECT m.version FROM message m WHERE m.reservation_id = r.id AND m.resend = 0) AS known
-					) < r.version THEN 1 ELSE 0 END = 1`, nil},
+					) < r.version THEN 1 ELSE 0 END = 1`, []arg{textsFrom}},
 			{"reservation with two outbox rows for one change", `SELECT CAST(reservation_id AS text) AS id FROM outbox
 				GROUP BY reservation_id, version, resend HAVING COUNT(*) > 1`, nil},
 			{"event that never became a message", noMessage(d, "<"), unmade},
 			{"request to send again that became nothing", `SELECT CAST(x.event_id AS text) AS id FROM resend x WHERE x.created_at < ?
 				AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.event_id = x.event_id)
-				AND NOT EXISTS (SELECT 1 FROM message m WHERE m.event_id = x.event_id)`, []arg{before(messageWithin)}},
+				AND NOT EXISTS (SELECT 1 FROM message m WHERE m.event_id = x.event_id)
+				AND NOT EXISTS (SELECT 1 FROM reservation r WHERE r.id = x.reservation_id AND ` + over("r") + `)`, []arg{before(messageWithin), textsFrom}},
 			{"message for which nothing is due", `SELECT CAST(m.id AS text) AS id FROM message m WHERE ` + jobOf + ` IS NOT NULL
 				AND NOT EXISTS (SELECT 1 FROM message_queue q WHERE q.message_id = m.id)
 				AND NOT (m.state IN ('held', 'failed') AND ` + sentAgain + `)`, nil},
@@ -127,10 +134,9 @@ func i4(d dialect) invariant {
 				JOIN reservation r ON r.id = m.reservation_id WHERE m.version > r.version`, nil},
 			{"event of a version that never was", `SELECT CAST(o.event_id AS text) AS id FROM outbox o
 				LEFT JOIN reservation r ON r.id = o.reservation_id WHERE r.id IS NULL OR o.version > r.version`, nil},
-			// Outbox rows may be deleted when they are old; a message younger than the oldest of them has its own.
 			{"message without an event", `SELECT CAST(m.id AS text) AS id FROM message m
 				WHERE NOT EXISTS (SELECT 1 FROM outbox o WHERE o.event_id = m.event_id)
-				AND m.event_at >= (SELECT MIN(created_at) FROM outbox)`, nil},
+				AND m.event_at >= ?`, []arg{eventsFrom}},
 			{"text sent again that nobody asked for", `SELECT CAST(m.id AS text) AS id FROM message m
 				WHERE m.resend > 0 AND NOT EXISTS (SELECT 1 FROM resend x WHERE x.event_id = m.event_id
 					AND x.reservation_id = m.reservation_id AND x.version = m.version AND x.number = m.resend
@@ -182,7 +188,7 @@ func i13(d dialect) invariant {
 		return fmt.Sprintf(`SELECT CAST(r.id AS text) AS id FROM reservation r WHERE %s AND r.updated_at %s ? AND NOT EXISTS (
 				SELECT 1 FROM message m WHERE m.reservation_id = r.id AND m.version = r.version AND m.recipient = '%s' AND m.resend = 0)
 			AND NOT EXISTS (SELECT 1 FROM outbox o JOIN parked_event p ON p.topic = 'outbox' AND p.body = %s
-				WHERE o.reservation_id = r.id AND o.version = r.version)`, who, age, recipient, d.bytesOf("o.event_id"))
+				WHERE o.reservation_id = r.id AND o.version = r.version) AND NOT %s`, who, age, recipient, d.bytesOf("o.event_id"), over("r"))
 	}
 	newest := func(age string) string {
 		return missing("resident", "r.version >= 1", age) + " UNION ALL " + missing("booker", "r.booker_phone IS NOT NULL", age)
@@ -190,7 +196,7 @@ func i13(d dialect) invariant {
 	const pairs = ` FROM message older JOIN message newer ON newer.reservation_id = older.reservation_id
 			AND newer.recipient = older.recipient AND newer.version > older.version
 		JOIN attempt a ON a.message_id = older.id JOIN attempt b ON b.message_id = newer.id `
-	within := []arg{before(messageWithin), before(messageWithin)}
+	within := []arg{before(messageWithin), textsFrom, before(messageWithin), textsFrom}
 	return invariant{
 		id:       "I13",
 		sentence: "the last text to a person is about the last state of the reservation",

@@ -57,6 +57,10 @@ func before(f func(Options) time.Duration) arg {
 	return func(r *run) any { return sqldb.At(r.now.Add(-f(r.opts))) }
 }
 
+// eventsFrom and textsFrom are from when on the outbox has all events, and the notifier all texts of appointments.
+func eventsFrom(r *run) any { return sqldb.At(r.eventsFrom) }
+func textsFrom(r *run) any  { return sqldb.At(r.textsFrom) }
+
 // seconds is a length of time, to compare with what dialect.seconds computes.
 func seconds(f func(Options) time.Duration) arg {
 	return func(r *run) any { return (f(r.opts) - clockGrain).Seconds() }

@@ -198,22 +198,17 @@ func (r *run) compareTopic(ctx context.Context) (Invariant, error) {
 		inv.example("record that is no event", place)
 	}
 	inv.Violations += t.others
-	merged, gone := newSorter(), newSorter()
+	merged := newSorter()
 	defer merged.close()
-	defer gone.close()
 	if err := t.events.each(merged.add); err != nil {
 		return inv, err
 	}
-	oldest, err := r.outbox(ctx, merged)
-	if err != nil {
+	if err := r.outbox(ctx, merged); err != nil {
 		return inv, err
 	}
-	c := topicVerdict{run: r, inv: &inv, oldest: oldest, gone: gone}
+	c := topicVerdict{run: r, inv: &inv}
 	if err := merged.groups(c.event); err != nil {
 		return inv, err
-	}
-	if gone.n > 0 {
-		err = c.pruned(ctx)
 	}
 	if n := c.copies; n > 0 {
 		inv.Notes = append(inv.Notes, fmt.Sprintf("%d records repeat another, as they may", n))
@@ -221,15 +216,15 @@ func (r *run) compareTopic(ctx context.Context) (Invariant, error) {
 	if n := c.unjudged; n > 0 {
 		inv.Notes = append(inv.Notes, fmt.Sprintf("%d events are older than what retention left and were not compared", n))
 	}
-	return inv, err
+	return inv, nil
 }
 
-// outbox adds the outbox's rows; it returns when the oldest was made, the zero time when there is none.
-func (r *run) outbox(ctx context.Context, into *sorter) (oldest time.Time, err error) {
+// outbox adds the outbox's rows.
+func (r *run) outbox(ctx context.Context, into *sorter) error {
 	rows, err := r.tx.Query(ctx, `SELECT CAST(event_id AS text) AS event_id, type, CAST(reservation_id AS text) AS reservation_id, version,
 		recipients, resend, created_at FROM outbox`, r.tx.Unplanned()...)
 	if err != nil {
-		return oldest, err
+		return err
 	}
 	defer func() { _ = rows.Close() }()
 	for rows.Next() {
@@ -237,29 +232,24 @@ func (r *run) outbox(ctx context.Context, into *sorter) (oldest time.Time, err e
 		var version, resend int
 		var at sqldb.Time
 		if err := rows.Scan(&id, &kind, &reservation, &version, &recipients, &resend, &at); err != nil {
-			return oldest, err
+			return err
 		}
 		parsed, err := uuid.Parse(id)
 		if err != nil {
-			return oldest, fmt.Errorf("an event's id is no UUID: %w", err)
-		}
-		if oldest.IsZero() || at.Before(oldest) {
-			oldest = at.Time
+			return fmt.Errorf("an event's id is no UUID: %w", err)
 		}
 		if err := into.add(record{Key: key(parsed), Side: ours, At: at.UnixMicro(),
 			Body: said(kind, reservation, version, recipients, resend)}); err != nil {
-			return oldest, err
+			return err
 		}
 	}
-	return oldest, rows.Err()
+	return rows.Err()
 }
 
 // topicVerdict judges one event after the other.
 type topicVerdict struct {
 	run              *run
 	inv              *Invariant
-	oldest           time.Time // row of the outbox
-	gone             *sorter   // events that may have been deleted from the outbox for their age
 	copies, unjudged int64
 }
 
@@ -276,8 +266,9 @@ func (c *topicVerdict) event(g []record) error {
 		return nil
 	}
 	if last.Side != ours {
-		if c.oldest.IsZero() || last.At < c.oldest.UnixMicro() {
-			return c.gone.add(g[0])
+		if last.At < c.run.eventsFrom.UnixMicro() { // deleted for its age, and its texts may be, too
+			c.unjudged++
+			return nil
 		}
 		c.inv.wrong("event in the topic that the outbox never had", showID(last.Key))
 		return nil
@@ -303,37 +294,4 @@ func (c *topicVerdict) unpublished(row record) {
 	default:
 		c.inv.wrong("event that the topic does not hold", showID(row.Key))
 	}
-}
-
-// pruned judges events of the topic that are older than all of the outbox: each once was there if it has a message.
-func (c *topicVerdict) pruned(ctx context.Context) error {
-	var batch []record
-	look := func() error {
-		if len(batch) == 0 {
-			return nil
-		}
-		rows := sqldb.NewRows("gone", sqldb.Column{Name: "gone_id", Type: sqldb.UUID})
-		for _, r := range batch {
-			rows.Add(showID(r.Key))
-		}
-		src, args := c.run.tx.Source(rows)
-		var never []string
-		err := c.run.tx.Select(ctx, &never, "WITH "+src+` SELECT CAST(gone_id AS text) FROM gone
-			WHERE NOT EXISTS (SELECT 1 FROM message m WHERE m.event_id = gone_id) ORDER BY 1`, c.run.tx.Unplanned(args...)...)
-		for _, id := range never {
-			c.inv.wrong("event in the topic that the outbox never had", id)
-		}
-		batch = batch[:0]
-		return err
-	}
-	err := c.gone.each(func(r record) error {
-		if batch = append(batch, r); len(batch) == atOnce {
-			return look()
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	return look()
 }

@@ -22,6 +22,13 @@ import (
 // Topic is where reservation events go, keyed by reservation id.
 const Topic = "ansim.reservation.events"
 
+// Kept is how long the topic holds an event.
+const Kept = 7 * 24 * time.Hour
+
+// MinKeep is the shortest time for which the outbox and the texts may be kept. It is longer than Kept, so that an event that Kafka
+// brings again, were it from the beginning of the topic, is still known.
+const MinKeep = Kept + 24*time.Hour
+
 // Source is the ce_source of every event.
 const Source = "/ansim/booking"
 

@@ -74,19 +74,28 @@ func install(t testing.TB, env ...string) *installation {
 // prepare loads the programme, with its window open now, and makes an API key. The database must have its tables.
 func (in *installation) prepare() {
 	in.t.Helper()
-	file := filepath.Join(in.t.TempDir(), "programme.yaml")
-	text, slots := programme(time.Now(), 40)
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		in.t.Fatal(err)
-	}
-	in.slots = slots
-	if r := run(in.t, in.env, "programme", "apply", file); r.code != 0 {
-		in.t.Fatalf("programme apply: exit %d\n%s%s", r.code, r.stdout, r.stderr)
-	}
+	in.apply(strings.NewReplacer())
 	r := run(in.t, in.env, "keys", "create", "--name", "e2e")
 	in.key = strings.TrimSuffix(r.stdout, "\n")
 	if r.code != 0 || in.key == "" || strings.ContainsAny(in.key, " \n") {
 		in.t.Fatalf("keys create: exit %d, and stdout is not one key alone: %d bytes\n%s", r.code, len(r.stdout), r.stderr)
+	}
+}
+
+// apply loads the programme, named differently by other; its slots are those that crowds ask for from then on.
+func (in *installation) apply(other *strings.Replacer) {
+	in.t.Helper()
+	file := filepath.Join(in.t.TempDir(), "programme.yaml")
+	text, slots := programme(time.Now(), 40)
+	if err := os.WriteFile(file, []byte(other.Replace(text)), 0o600); err != nil {
+		in.t.Fatal(err)
+	}
+	in.slots = nil
+	for _, id := range slots {
+		in.slots = append(in.slots, other.Replace(id))
+	}
+	if r := run(in.t, in.env, "programme", "apply", file); r.code != 0 {
+		in.t.Fatalf("programme apply: exit %d\n%s%s", r.code, r.stdout, r.stderr)
 	}
 }
 

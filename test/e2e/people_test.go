@@ -26,8 +26,9 @@ type reservation struct {
 		ID string `json:"id"`
 	} `json:"slot"`
 	Confirmation struct {
-		State string `json:"state"`
-		Texts []struct {
+		State  string `json:"state"`
+		Reason string `json:"reason"`
+		Texts  []struct {
 			Recipient string `json:"recipient"`
 			Kind      string `json:"kind"`
 			State     string `json:"state"`
