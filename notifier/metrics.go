@@ -60,7 +60,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		resolved: counter("ansim_unknown_resolved_total", "Of them, those of which it became known: by a receipt, a late answer or the "+
 			"provider's list."),
 		beats: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "ansim_job_last_round_timestamp_seconds",
-			Help: "When each of the notifier's jobs last ended a round."}, []string{"job"}),
+			Help: "When each of the notifier's tasks last ended a round."}, []string{"task"}),
 	}
 	reg.MustRegister(m.requests, m.codes, m.segments, m.further, m.rescued, m.duplicates, m.parked, m.accepted, m.delivered,
 		m.looks, m.polls, m.lost, m.resolved, m.beats,

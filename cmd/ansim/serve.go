@@ -17,6 +17,7 @@ type serveCmd struct {
 	Migrate   string          `env:"ANSIM_MIGRATE" default:"on" enum:"on,off" help:"Whether to bring the database up to this program at start: on or off."`
 	Reconcile []time.Duration `env:"ANSIM_RECONCILE" default:"5s,15s,60s,180s" help:"When an unknown outcome is looked up; the last is the deadline."`
 	Proxies   []string        `name:"trusted-proxies" env:"ANSIM_TRUSTED_PROXIES" placeholder:"NETWORKS" help:"Networks or addresses of the proxies before this service, as 10.0.0.0/8,192.0.2.7: what they say in X-Forwarded-For is believed. None by default."`
+	Profile   string          `name:"pprof-addr" env:"ANSIM_PPROF_ADDR" placeholder:"ADDR" help:"Where Go's profiles can be fetched, a port of this machine alone, as 127.0.0.1:6060. Nowhere by default."`
 	Keep      time.Duration   `env:"ANSIM_KEEP" default:"2160h" help:"How long events are kept, and texts after the appointment; 192h or longer, 0 for ever. What is older is deleted every hour; see ansim prune."`
 	Segments  float64         `name:"segments-per-second" env:"ANSIM_SEGMENTS_PER_SECOND" default:"0" help:"How many segments all notifiers together hand to the provider a second; 0 for no limit. Set it to what the provider grants your sender."`
 }
@@ -41,7 +42,7 @@ func (c *serveCmd) Run(e *env) error {
 		DatabaseURL: c.DatabaseURL, Kafka: c.Kafka, Data: c.Data, Addr: c.Addr, PublicURL: c.PublicURL,
 		// Secrets come from the environment alone: a command line is seen by every user of the machine.
 		Secret:  os.Getenv("ANSIM_SECRET"),
-		Migrate: c.Migrate == "on", Roles: c.Roles, Reconcile: c.Reconcile, Segments: c.Segments, Keep: c.Keep,
+		Migrate: c.Migrate == "on", Roles: c.Roles, Reconcile: c.Reconcile, Segments: c.Segments, Keep: c.Keep, Profile: c.Profile,
 		Twilio: app.Twilio{AccountSID: os.Getenv("TWILIO_ACCOUNT_SID"), AuthToken: os.Getenv("TWILIO_AUTH_TOKEN"),
 			AuthTokenPrevious: os.Getenv("TWILIO_AUTH_TOKEN_PREVIOUS"), From: os.Getenv("ANSIM_TWILIO_FROM"),
 			BaseURL: os.Getenv("ANSIM_TWILIO_BASE_URL")},

@@ -85,7 +85,7 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (_ *App, err error) 
 		}
 	}()
 	for _, step := range []func(context.Context) error{
-		a.lock, a.listen, a.openDatabase, a.startBroker, a.startRecorder, a.startRelay, a.startAPI, a.serve, a.startNotifier, a.startRetention,
+		a.lock, a.startProfile, a.listen, a.openDatabase, a.startBroker, a.startRecorder, a.startRelay, a.startAPI, a.serve, a.startNotifier, a.startRetention,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, err

@@ -55,6 +55,7 @@ type Config struct {
 	Twilio      Twilio
 	// TrustedProxies are the networks whose X-Forwarded-For is believed.
 	TrustedProxies []netip.Prefix
+	Profile        string // where profiles can be fetched, a loopback address; "" for nowhere
 	// Keep is how long events are kept, and texts after the appointment; 0 keeps them for ever. See CheckKeep.
 	Keep  time.Duration
 	Links []Link // more for the start page
@@ -130,6 +131,9 @@ func (c Config) check() error {
 		}
 	}
 	if err := CheckKeep(c.Keep); err != nil {
+		return err
+	}
+	if err := checkProfile(c.Profile); err != nil {
 		return err
 	}
 	if _, err := c.secret(); err != nil {

@@ -55,6 +55,8 @@ func TestRefusals(t *testing.T) {
 		{"no tables and no migration", "serve", func(e []string) []string { return with(e, "ANSIM_MIGRATE=off") }, 1, []string{"migrate"}},
 		{"bad public URL", "serve --public-url example.org", nil, 1, []string{"ANSIM_PUBLIC_URL"}},
 		{"bad look-ups", "serve --reconcile 5s,1s", nil, 2, []string{"ANSIM_RECONCILE"}},
+		{"keeping too little", "serve --keep 24h", nil, 2, []string{"ANSIM_KEEP", "192h"}},
+		{"profiles for everybody", "serve --pprof-addr 0.0.0.0:6060", nil, 2, []string{"ANSIM_PPROF_ADDR", "127.0.0.1"}},
 		{"unknown flag", "serve --no-such-flag", nil, 2, []string{"--no-such-flag", "--help"}},
 		{"unknown command", "reserve", nil, 2, []string{"reserve", "--help"}},
 		{"no people", "demo --people 0", nil, 2, []string{"--people"}},
