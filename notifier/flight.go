@@ -10,6 +10,7 @@ import (
 	"ansim/notifier/text"
 	"ansim/schema/sabotage"
 	"ansim/schema/sqldb"
+	"ansim/schema/tracing"
 )
 
 // hiccup is how long a request that certainly was not sent is tried again inside its slot.
@@ -26,6 +27,7 @@ var errNotSent = errors.New("not sent")
 func (s *sender) fly(hard context.Context, r request, began time.Time) {
 	ctx, cancel := context.WithDeadline(hard, began.Add(s.policy.Deadline))
 	at := &slot{began: s.pace.now()}
+	span := s.tracer.Follow(r.trace, "send text", tracing.Client, time.Now())
 	aside := time.AfterFunc(s.policy.SlotTime, func() { s.pace.stepAside(at) })
 	o := s.ask(ctx, r)
 	cancel()
@@ -33,6 +35,7 @@ func (s *sender) fly(hard context.Context, r request, began time.Time) {
 	aside.Stop()
 	s.pace.done(at, o)
 	s.count(r, o)
+	tell(span, r, o)
 	s.record(hard, r, o)
 	sabotage.Point("sender.after_record")
 }
@@ -54,6 +57,20 @@ func (s *sender) count(r request, o Outcome) {
 		s.log.Info("a text was not accepted", "message_id", r.messageID, "class", o.Class, "detail", o.Detail,
 			"code", o.Code, "http_status", o.HTTPStatus)
 	}
+}
+
+// tell says in the trace what became of a request.
+func tell(span tracing.Span, r request, o Outcome) {
+	span.Note("ansim.message_id", r.messageID)
+	span.Note("ansim.outcome", string(o.Class))
+	span.Count("http.response.status_code", o.HTTPStatus)
+	if o.Code != 0 {
+		span.Count("ansim.provider_code", o.Code)
+	}
+	if o.Class != Accepted {
+		span.Fail(string(o.Class))
+	}
+	span.End()
 }
 
 // ask makes the request. One that certainly was not sent, because the network hiccuped, is made again for a few seconds.

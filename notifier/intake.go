@@ -15,6 +15,7 @@ import (
 	"ansim/schema/event"
 	"ansim/schema/sabotage"
 	"ansim/schema/sqldb"
+	"ansim/schema/tracing"
 )
 
 // intakeBatch is how many records go into one transaction at most.
@@ -34,6 +35,7 @@ type intake struct {
 	source  Source
 	written Written // nil: every event is believed
 	metrics *Metrics
+	tracer  *tracing.Tracer
 	log     *slog.Logger
 	wake    func() // something may be due for sending
 }
@@ -56,6 +58,7 @@ func (in *intake) run(ctx context.Context) {
 		if len(records) == 0 {
 			continue
 		}
+		fetched := time.Now()
 		sabotage.Point("intake.after_fetch")
 		policy := backoff.NewExponentialBackOff(backoff.WithInitialInterval(50*time.Millisecond),
 			backoff.WithMaxInterval(2*time.Second), backoff.WithMaxElapsedTime(0)) // no end: nothing else would take them in
@@ -66,6 +69,7 @@ func (in *intake) run(ctx context.Context) {
 		if err != nil {
 			return // ctx ended; the records come again
 		}
+		in.trace(records, fetched)
 		in.wake()
 		sabotage.Point("intake.before_offset")
 		if err := in.source.Commit(ctx, records); err != nil && ctx.Err() == nil {
@@ -73,6 +77,25 @@ func (in *intake) run(ctx context.Context) {
 			in.log.Warn("cannot commit offsets", "error", err)
 		}
 		sabotage.Point("intake.after_offset")
+	}
+}
+
+// trace tells that records were taken in.
+func (in *intake) trace(records []kafka.Record, fetched time.Time) {
+	if !in.tracer.On() {
+		return
+	}
+	for _, r := range records {
+		e, err := decode(r)
+		if err != nil {
+			continue // parked, which is told elsewhere
+		}
+		s := in.tracer.Follow(e.Traceparent, "take in", tracing.Consumer, fetched)
+		s.Note("messaging.system", "kafka")
+		s.Note("messaging.destination.name", r.Topic)
+		s.Note("ansim.reservation_id", e.ReservationID)
+		s.Note("ansim.event_id", e.ID)
+		s.End()
 	}
 }
 

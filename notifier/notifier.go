@@ -10,6 +10,7 @@ import (
 	"ansim/outbox"
 	"ansim/schema/event"
 	"ansim/schema/sqldb"
+	"ansim/schema/tracing"
 )
 
 // sweepPage is how many outbox rows one sweep looks at in a transaction.
@@ -28,6 +29,7 @@ type Options struct {
 	Recorder  *Recorder
 	Policy    Policy
 	Metrics   *Metrics
+	Tracer    *tracing.Tracer // nil: nothing is traced
 	Log       *slog.Logger
 }
 
@@ -53,10 +55,10 @@ func Start(opts Options) *Notifier {
 	opts.Metrics.watch(n.pace)
 	m := &meter{}
 	s := &sender{db: opts.DB, directory: opts.Directory, render: Appointment.text, provider: opts.Provider, recorder: opts.Recorder,
-		policy: opts.Policy, metrics: opts.Metrics, log: opts.Log, pace: n.pace, meter: m, wake: n.wake}
+		policy: opts.Policy, metrics: opts.Metrics, tracer: opts.Tracer, log: opts.Log, pace: n.pace, meter: m, wake: n.wake}
 	n.done.Go(func() { s.run(ctx, hardCtx) })
 	if opts.Source != nil {
-		in := &intake{db: opts.DB, source: opts.Source, written: opts.Written, metrics: opts.Metrics, log: opts.Log, wake: n.Wake}
+		in := &intake{db: opts.DB, source: opts.Source, written: opts.Written, metrics: opts.Metrics, tracer: opts.Tracer, log: opts.Log, wake: n.Wake}
 		n.done.Go(func() { in.run(ctx) })
 	}
 	n.heart = newHeart(opts.DB, n.pace, m)

@@ -9,8 +9,10 @@ import (
 	"sync"
 	"time"
 
+	"ansim/outbox"
 	"ansim/schema/sabotage"
 	"ansim/schema/sqldb"
+	"ansim/schema/tracing"
 )
 
 const (
@@ -37,6 +39,7 @@ type sender struct {
 	recorder  *Recorder
 	policy    Policy
 	metrics   *Metrics
+	tracer    *tracing.Tracer
 	log       *slog.Logger
 	pace      *pacer
 	meter     *meter
@@ -50,6 +53,7 @@ type request struct {
 	messageID string
 	text      Text
 	segments  int
+	trace     string // the traceparent of what caused it; "" when nothing is traced
 }
 
 // run sends until ctx ends; then it starts nothing more and waits for the requests under way, which hard cuts.
@@ -174,6 +178,7 @@ func (s *sender) beginTx(ctx context.Context, tx *sqldb.Tx, n int, turns *turns)
 			continue
 		}
 		if r, ok := s.beginOne(m, found.appointments, now); ok {
+			r.trace = found.traces[m.EventID]
 			b.requests = append(b.requests, r)
 			tokens -= float64(r.segments)
 		}
@@ -210,6 +215,7 @@ type known struct {
 	waiting      map[string]bool        // for earlier ones
 	again        map[string]bool        // sent again on request meanwhile
 	appointments map[string]Appointment // what they are about, kept from changing
+	traces       map[string]string      // traceparents, by event
 }
 
 func (s *sender) read(ctx context.Context, tx *sqldb.Tx, picked []*Message) (k known, err error) {
@@ -222,9 +228,14 @@ func (s *sender) read(ctx context.Context, tx *sqldb.Tx, picked []*Message) (k k
 	if k.again, err = sentAgain(ctx, tx, picked); err != nil {
 		return k, err
 	}
-	reservations := make([]string, 0, len(picked))
+	reservations, events := make([]string, 0, len(picked)), make([]string, 0, len(picked))
 	for _, m := range picked {
-		reservations = append(reservations, m.ReservationID)
+		reservations, events = append(reservations, m.ReservationID), append(events, m.EventID)
+	}
+	if s.tracer.On() {
+		if k.traces, err = outbox.Traceparents(ctx, tx, events); err != nil {
+			return k, err
+		}
 	}
 	k.appointments, err = s.directory(ctx, tx, reservations, true)
 	return k, err

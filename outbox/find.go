@@ -68,3 +68,28 @@ func Written(ctx context.Context, tx *sqldb.Tx, eventIDs []string) (map[string]b
 	}
 	return out, nil
 }
+
+// Traceparents are the trace contexts of the requests that caused events, by the events' ids; those without one are left out.
+func Traceparents(ctx context.Context, tx *sqldb.Tx, eventIDs []string) (map[string]string, error) {
+	if len(eventIDs) == 0 {
+		return nil, nil
+	}
+	rows := sqldb.NewRows("src", sqldb.Column{Name: "src_id", Type: sqldb.UUID})
+	for _, id := range eventIDs {
+		rows.Add(id)
+	}
+	src, args := tx.Source(rows)
+	var found []struct {
+		ID          string `db:"event_id"`
+		Traceparent string `db:"traceparent"`
+	}
+	if err := tx.Select(ctx, &found, "WITH "+src+` SELECT CAST(o.event_id AS text) AS event_id, o.traceparent FROM outbox o
+		WHERE o.event_id IN (SELECT src_id FROM src) AND o.traceparent <> ''`, args...); err != nil {
+		return nil, fmt.Errorf("read the traces of events: %w", err)
+	}
+	out := make(map[string]string, len(found))
+	for _, f := range found {
+		out[f.ID] = f.Traceparent
+	}
+	return out, nil
+}

@@ -40,9 +40,8 @@ type RelayOptions struct {
 	// BusyPoll and IdlePoll bound the time between looks at the outbox: the first after something came, doubling to the
 	// second while nothing does. Wake shortens either. Defaults 2 ms and 20 ms.
 	BusyPoll, IdlePoll time.Duration
-	// Published is told of each event that Kafka has confirmed how long before its change was committed, by the database's clock
-	// against this machine's. It must be quick; may be nil.
-	Published func(age time.Duration)
+	// Published is told of each event that Kafka has confirmed. It must be quick; may be nil.
+	Published func(event.Event)
 	// Log is told of leads won and lost and of failures. Default: nobody.
 	Log *slog.Logger
 }
@@ -256,9 +255,8 @@ func (r *Relay) insist(ctx context.Context, l *lease, events []event.Event) erro
 	}
 	r.published.Add(uint64(len(events)))
 	if r.opts.Published != nil {
-		now := time.Now()
 		for _, e := range events {
-			r.opts.Published(now.Sub(e.Time))
+			r.opts.Published(e)
 		}
 	}
 	return nil

@@ -18,12 +18,14 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"ansim/booking"
+	"ansim/schema/tracing"
 )
 
 // Names of headers of the contract.
 const (
 	headerKey      = "Idempotency-Key"
 	headerReplayed = "Idempotent-Replayed"
+	headerTrace    = "Traceparent"
 )
 
 // MaxBody is the largest body that is read, in bytes.
@@ -51,6 +53,7 @@ type Options struct {
 	// Served is told of each answer: the route as in OpenAPI ("POST /v1/reservations", "none" for what is no route), its status,
 	// and how long it took. May be nil.
 	Served func(route string, status int, took time.Duration)
+	Tracer *tracing.Tracer  // nil: nothing is traced
 	Log    *slog.Logger     // default: none
 	Now    func() time.Time // the clock for birth dates and server_time; default time.Now
 }
@@ -86,6 +89,7 @@ type server struct {
 	proxies    []netip.Prefix
 	reads      *gate
 	served     func(route string, status int, took time.Duration)
+	tracer     *tracing.Tracer
 	log        *slog.Logger
 	now        func() time.Time
 	public     string // for the examples of the page of the documentation
@@ -96,7 +100,7 @@ type server struct {
 // New makes the handler of /v1/…, /openapi.json, /docs and /problems/…; whatever else comes to it is answered with a problem, 404
 // or 405. It is safe for concurrent use and keeps nothing that must be closed.
 func New(opts Options) http.Handler {
-	s := &server{service: opts.Service, keys: opts.Keys, texts: opts.Texts, story: opts.Story, explain: opts.Explain, served: opts.Served, log: opts.Log, now: opts.Now,
+	s := &server{service: opts.Service, keys: opts.Keys, texts: opts.Texts, story: opts.Story, explain: opts.Explain, served: opts.Served, tracer: opts.Tracer, log: opts.Log, now: opts.Now,
 		public: opts.PublicURL, proxies: opts.TrustedProxies, reads: newGate(opts.Reads)}
 	return s.handler()
 }
@@ -231,6 +235,10 @@ func (s *server) entry(w http.ResponseWriter, r *http.Request) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "no-store") // answers are about people
 	start := time.Now()
+	span := s.tracer.Begin(r.Header.Get(headerTrace), "request", tracing.Server, start)
+	if s.tracer.On() { // what this request causes is a part of it
+		r.Header.Set(headerTrace, span.Traceparent())
+	}
 	defer func() {
 		if v := recover(); v != nil {
 			if v == http.ErrAbortHandler {
@@ -238,6 +246,13 @@ func (s *server) entry(w http.ResponseWriter, r *http.Request) {
 			}
 			s.panicked(rec, r, v)
 		}
+		span.Name(rec.route)
+		span.Note("http.route", rec.route)
+		span.Count("http.response.status_code", rec.status)
+		if rec.status >= 500 {
+			span.Fail("server error")
+		}
+		span.End()
 		if s.served != nil {
 			s.served(rec.route, rec.status, time.Since(start))
 		}

@@ -214,7 +214,7 @@ func (c *call) call(body *node) booking.Call {
 	return booking.Call{
 		Client: c.client, Key: c.key, Route: c.route.method + " " + c.route.path,
 		Fingerprint: sha256.Sum256(body.canonical(make([]byte, 0, 512))),
-		Traceparent: traceparent(c.r.Header.Get("Traceparent")),
+		Traceparent: traceparent(c.r.Header.Get(headerTrace)),
 	}
 }
 

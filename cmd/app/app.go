@@ -30,6 +30,7 @@ import (
 	"ansim/schema"
 	"ansim/schema/sabotage"
 	"ansim/schema/sqldb"
+	"ansim/schema/tracing"
 )
 
 // shutdown is how long a stop may take in all.
@@ -57,6 +58,7 @@ type App struct {
 	ids      *booking.Identities
 	health   *health
 	figures  *figures
+	tracer   *tracing.Tracer
 
 	cleanups []cleanup
 	stopOnce sync.Once
@@ -85,7 +87,7 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (_ *App, err error) 
 		}
 	}()
 	for _, step := range []func(context.Context) error{
-		a.lock, a.startProfile, a.listen, a.openDatabase, a.startBroker, a.startRecorder, a.startRelay, a.startAPI, a.serve, a.startNotifier, a.startRetention,
+		a.startTracing, a.lock, a.startProfile, a.listen, a.openDatabase, a.startBroker, a.startRecorder, a.startRelay, a.startAPI, a.serve, a.startNotifier, a.startRetention,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, err
@@ -125,6 +127,15 @@ func (a *App) Stop() {
 
 func (a *App) onStop(name string, do func(context.Context) error) {
 	a.cleanups = append(a.cleanups, cleanup{name, do})
+}
+
+// startTracing comes first, and so ends last: what the other parts did on their way out is sent, too.
+func (a *App) startTracing(ctx context.Context) (err error) {
+	if a.tracer, err = tracing.Open(ctx, a.log); err != nil {
+		return err
+	}
+	a.onStop("traces", a.tracer.Close)
+	return nil
 }
 
 // lock keeps a second process off an embedded database or broker.
@@ -242,7 +253,7 @@ func (a *App) startNotifier(context.Context) error {
 	}
 	a.onStop("consumer", func(context.Context) error { return consumer.Close() })
 	n := notifier.Start(notifier.Options{DB: a.db, Source: consumer, Written: outbox.Written, Directory: appointments, Provider: provider,
-		Recorder: a.recorder, Policy: a.cfg.policy(), Metrics: a.metrics, Log: a.log})
+		Recorder: a.recorder, Policy: a.cfg.policy(), Metrics: a.metrics, Tracer: a.tracer, Log: a.log})
 	a.notifier.Store(n)
 	a.onStop("notifier", func(context.Context) error { n.Stop(); return nil })
 	return nil

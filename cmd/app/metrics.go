@@ -14,6 +14,8 @@ import (
 	"ansim/notifier"
 	"ansim/outbox"
 	"ansim/outbox/kafka"
+	"ansim/schema/event"
+	"ansim/schema/tracing"
 )
 
 // figures are what /metrics shows beyond the notifier's own: of this process, of the whole installation as the database has it,
@@ -49,8 +51,16 @@ func (f *figures) served(route string, status int, took time.Duration) {
 	f.durations.WithLabelValues(route).Observe(took.Seconds())
 }
 
-// relayed notes how old an event was when Kafka had it.
-func (f *figures) relayed(age time.Duration) { f.published.Observe(max(0, age.Seconds())) }
+// relayed notes that Kafka has an event, and how old that was.
+func (f *figures) relayed(e event.Event) {
+	f.published.Observe(max(0, time.Since(e.Time).Seconds()))
+	s := f.app.tracer.Follow(e.Traceparent, "publish", tracing.Producer, e.Time)
+	s.Note("messaging.system", "kafka")
+	s.Note("messaging.destination.name", event.Topic)
+	s.Note("ansim.reservation_id", e.ReservationID)
+	s.Note("ansim.event_id", e.ID)
+	s.End()
+}
 
 // How often what is asked for the figures alone is asked.
 const (

@@ -64,7 +64,7 @@ func (a *App) routes() (http.Handler, error) {
 	keys := booking.NewKeys(a.db, a.log)
 	a.onStop("API keys", func(context.Context) error { keys.Stop(); return nil })
 	mux.Handle("/", api.New(api.Options{Service: a.service, Keys: keys, Texts: texts{a}, Story: story{a.db}, Now: sabotage.Now,
-		TrustedProxies: a.cfg.TrustedProxies, Explain: explain, Served: a.figures.served, Log: a.log, PublicURL: a.public, Reads: a.db.Readers() / 2}))
+		TrustedProxies: a.cfg.TrustedProxies, Explain: explain, Served: a.figures.served, Tracer: a.tracer, Log: a.log, PublicURL: a.public, Reads: a.db.Readers() / 2}))
 	return mux, nil
 }
 
