@@ -160,9 +160,9 @@ func activeIDs(ctx context.Context, tx *sqldb.Tx, people map[person]bool) (ids [
 		wanted.Add(p.programme, []byte(p.identity))
 	}
 	with, args := tx.Source(wanted)
-	if err := tx.Select(ctx, &ids, "WITH "+with+` SELECT id FROM (SELECT (SELECT r.id FROM reservation r
+	if err := tx.Select(ctx, &ids, "WITH "+with+`, existing AS MATERIALIZED (SELECT (SELECT r.id FROM reservation r
 			WHERE r.programme_id = w.programme_id AND r.identity_hash = w.identity_hash AND r.status = 'confirmed') AS id
-		FROM wanted w) AS existing WHERE id IS NOT NULL`, args...); err != nil {
+		FROM wanted w) SELECT id FROM existing WHERE id IS NOT NULL`, args...); err != nil {
 		return nil, fmt.Errorf("look for reservations: %w", err)
 	}
 	return ids, nil

@@ -121,7 +121,7 @@ func TestTheSweeperSetsAsideWhatItDoesNotKnow(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if at, err := Overdue(t.Context(), b.db); err != nil || !at.Equal(noon) {
+		if at, err := NewLookout(b.db).Overdue(t.Context()); err != nil || !at.Equal(noon) {
 			t.Errorf("before the sweep the oldest is of %s, error %v; want %s", at, err, noon)
 		}
 		b.clock.add(time.Hour)
@@ -152,7 +152,7 @@ func TestTheSweeperSetsAsideWhatItDoesNotKnow(t *testing.T) {
 		if messages != 3 || len(reasons) != 2 || !strings.Contains(reasons[0], "unknown type") || !strings.Contains(reasons[1], "refuses") {
 			t.Errorf("%d messages, parked %q", messages, reasons)
 		}
-		if at, err := Overdue(t.Context(), b.db); err != nil || !at.IsZero() {
+		if at, err := NewLookout(b.db).Overdue(t.Context()); err != nil || !at.IsZero() {
 			t.Errorf("after the sweep something is overdue since %s, error %v", at, err)
 		}
 	})
@@ -231,5 +231,61 @@ func TestARefusedAccountIsProbedByOneText(t *testing.T) {
 		if state, slots := b.sender.pace.status(); state != paceOK || slots < 2 {
 			t.Errorf("the account works again, and the sender is %s with %d slots", state, slots)
 		}
+	})
+}
+
+// TestTheLookoutSeesWhatIsMissing: what it has seen to have its messages is not looked at again, what comes later is, and what the
+// sweeper has set aside is nobody's to wait for.
+func TestTheLookoutSeesWhatIsMissing(t *testing.T) {
+	t.Parallel()
+	eachBench(t, func(t *testing.T, b *bench) {
+		look := NewLookout(b.db)
+		overdue := func(want bool) {
+			t.Helper()
+			if at, err := look.Overdue(t.Context()); err != nil || at.IsZero() == want {
+				t.Errorf("overdue since %s, %v; want any: %v", at, err, want)
+			}
+		}
+		add := func(typ event.Type, withMessage bool) {
+			t.Helper()
+			e := event.Event{ID: uuid.Must(uuid.NewV7()).String(), Type: typ, ReservationID: uuid.Must(uuid.NewV7()).String(),
+				Version: 1, Recipients: []event.Recipient{event.Resident}, Time: noon}
+			err := b.db.Write(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error {
+				if withMessage {
+					if _, err := insert(ctx, tx, []event.Event{e}); err != nil {
+						return err
+					}
+				}
+				return outbox.Append(ctx, tx, []event.Event{e})
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		overdue(false)
+		for range 3 {
+			add(event.Booked, true)
+			overdue(false)
+		}
+		add("ansim.reservation.reminded.v1", false)
+		overdue(true)
+		add(event.Booked, true)
+		overdue(true)
+		b.clock.add(time.Hour)
+		s := &sweeper{db: b.db, policy: b.sender.policy, metrics: b.sender.metrics, log: b.sender.log, wake: func() {}}
+		// The sweeper waits behind the open transactions of other tests on the same server.
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		defer cancel()
+		for n := 0; n == 0 && ctx.Err() == nil; {
+			if _, err := s.round(ctx); err != nil {
+				t.Fatal(err)
+			}
+			if err := b.db.Peek(ctx, &n, `SELECT COUNT(*) FROM parked_event`); err != nil {
+				t.Fatal(err)
+			}
+		}
+		overdue(false)
+		add(event.Booked, false)
+		overdue(true)
 	})
 }

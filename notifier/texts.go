@@ -2,9 +2,8 @@ package notifier
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"ansim/outbox"
@@ -60,16 +59,46 @@ const (
 	overduePages = 50
 )
 
+// Lookout looks for committed changes that are no messages yet. It remembers up to where all are, so that looking again and again
+// costs what is new. It is safe for concurrent use.
+type Lookout struct {
+	db *sqldb.DB
+
+	mu   sync.Mutex
+	seen string // up to here, as a position of outbox.Settled, every event has its messages; "" where the sweeper is
+}
+
+// NewLookout makes a Lookout on db.
+func NewLookout(db *sqldb.DB) *Lookout { return &Lookout{db: db} }
+
 // Overdue is when the oldest committed change was made that is no message yet, zero when there is none. It looks behind the
 // sweeper's position only, where a dead notifier and a lost Kafka leave their traces.
-func Overdue(ctx context.Context, db *sqldb.DB) (oldest time.Time, err error) {
-	err = db.Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+func (l *Lookout) Overdue(ctx context.Context) (oldest time.Time, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	seen := l.seen
+	err = l.db.Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
 		oldest = time.Time{}
-		var position string
-		err := tx.Get(ctx, &position, `SELECT position FROM sweeper WHERE id = 1`)
-		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		swept, err := Swept(ctx, tx)
+		if err != nil {
 			return err
 		}
+		seen = outbox.Further(l.seen, swept) // the sweeper has set aside what cannot become a message
+		// Nothing can appear behind what is settled, so that need not be looked at again; behind what is merely visible, it can.
+		for range overduePages {
+			events, next, err := outbox.Settled(ctx, tx, seen, forever, overduePage)
+			if err != nil {
+				return err
+			}
+			if len(events) == 0 {
+				break
+			}
+			if oldest, err = firstWithout(ctx, tx, events); err != nil || !oldest.IsZero() {
+				return err
+			}
+			seen = next
+		}
+		position := seen
 		for range overduePages {
 			events, next, err := outbox.Visible(ctx, tx, position, overduePage)
 			if err != nil || len(events) == 0 {
@@ -85,8 +114,12 @@ func Overdue(ctx context.Context, db *sqldb.DB) (oldest time.Time, err error) {
 	if err != nil {
 		return time.Time{}, fmt.Errorf("look for changes without a message: %w", err)
 	}
+	l.seen = seen
 	return oldest, nil
 }
+
+// forever is later than every event.
+var forever = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // firstWithout is the time of the first of events that has no message, zero when each has.
 func firstWithout(ctx context.Context, tx *sqldb.Tx, events []event.Event) (time.Time, error) {

@@ -66,3 +66,12 @@ func FuzzPosition(f *testing.F) {
 		}
 	})
 }
+
+func TestFurther(t *testing.T) {
+	t.Parallel()
+	for _, c := range [][2]string{{"", ""}, {"", "5"}, {"9", "10"}, {"", "9:1"}, {"9:1", "10:0"}, {"9:9", "9:10"}, {"99:5", "100:4"}} {
+		if Further(c[0], c[1]) != c[1] || Further(c[1], c[0]) != c[1] {
+			t.Errorf("of %q and %q the second is further", c[0], c[1])
+		}
+	}
+}

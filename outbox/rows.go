@@ -162,6 +162,21 @@ func behindTxid(ctx context.Context, tx *sqldb.Tx, after string, limit int, and 
 	return rs, err
 }
 
+// Further is the one of two positions of Settled that stands behind more.
+func Further(a, b string) string {
+	number := func(s string) (n [2]uint64) { // txid and id, or an id alone; nothing for ""
+		first, second, _ := strings.Cut(s, ":")
+		n[0], _ = strconv.ParseUint(first, 10, 64)
+		n[1], _ = strconv.ParseUint(second, 10, 64)
+		return n
+	}
+	x, y := number(a), number(b)
+	if x[0] > y[0] || x[0] == y[0] && x[1] > y[1] {
+		return a
+	}
+	return b
+}
+
 // parseSettled reads a position of Settled, as it is on PostgreSQL.
 func parseSettled(position string) (txid, id string, err error) {
 	txid, id, ok := strings.Cut(position, ":")

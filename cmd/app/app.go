@@ -58,6 +58,7 @@ type App struct {
 	ids      *booking.Identities
 	health   *health
 	figures  *figures
+	lookout  *notifier.Lookout
 	tracer   *tracing.Tracer
 
 	cleanups []cleanup
@@ -206,6 +207,7 @@ func (a *App) openDatabase(ctx context.Context) (err error) {
 	if err := schema.Check(ctx, a.db); err != nil {
 		return err
 	}
+	a.lookout = notifier.NewLookout(a.db)
 	secret, err := a.cfg.secret()
 	if err != nil {
 		return err

@@ -201,7 +201,7 @@ func (f *figures) installation(gauge func(*prometheus.Desc, float64, ...string))
 	if err != nil {
 		return err
 	}
-	overdue, err := notifier.Overdue(ctx, db)
+	overdue, err := f.app.lookout.Overdue(ctx)
 	if err != nil {
 		return err
 	}

@@ -101,7 +101,7 @@ func (l *lateness) measure(ctx context.Context) (time.Duration, bool, error) {
 	if err != nil {
 		return 0, false, err
 	}
-	overdue, err := notifier.Overdue(ctx, l.app.db)
+	overdue, err := l.app.lookout.Overdue(ctx)
 	if err != nil {
 		return 0, false, err
 	}
