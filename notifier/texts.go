@@ -129,8 +129,10 @@ func firstWithout(ctx context.Context, tx *sqldb.Tx, events []event.Event) (time
 	}
 	src, args := tx.Source(rows)
 	var there []string
-	if err := tx.Select(ctx, &there, "WITH "+src+` SELECT event_id FROM src JOIN message ON event_id = src_id`,
-		tx.Unplanned(args...)...); err != nil {
+	// One lookup each: a join may read all messages for it, as long as PostgreSQL has no statistics of them.
+	if err := tx.Select(ctx, &there, "WITH "+src+`, found AS MATERIALIZED (
+			SELECT (SELECT m.event_id FROM message m WHERE m.event_id = src_id LIMIT 1) AS id FROM src)
+		SELECT id FROM found WHERE id IS NOT NULL`, tx.Unplanned(args...)...); err != nil {
 		return time.Time{}, err
 	}
 	has := make(map[string]bool, len(there))

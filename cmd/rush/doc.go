@@ -5,7 +5,7 @@
 //	           orders                 books, asks, cancels
 //	Run ──────────────────▶ crowd ──────────────────────────▶ serve ──▶ phone network
 //	 │ ◀─ progress, history ──┘                                 ▲             │
-//	 ├── /metrics, /sandbox/stats, twice a second ──────────────┘             │
+//	 ├── /metrics, /sandbox/stats, every second ──────────────┘             │
 //	 ├── faults: kill, add, what the network is to spoil ─────────────────────┤
 //	 └── history × the network's log × the database ─▶ figures ─▶ report ◀────┘
 //

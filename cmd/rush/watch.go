@@ -12,8 +12,8 @@ import (
 	"github.com/prometheus/common/model"
 )
 
-// lookEvery is the time between two looks at everything.
-const lookEvery = 500 * time.Millisecond
+// lookEvery is the time between two looks at everything. Each costs the database a few milliseconds, more while much waits.
+const lookEvery = time.Second
 
 // sample is how far the night was at a moment.
 type sample struct {
