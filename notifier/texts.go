@@ -3,6 +3,7 @@ package notifier
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -93,7 +94,15 @@ func (l *Lookout) Overdue(ctx context.Context) (oldest time.Time, err error) {
 			if len(events) == 0 {
 				break
 			}
-			if oldest, err = firstWithout(ctx, tx, events); err != nil || !oldest.IsZero() {
+			missing, err := firstWithout(ctx, tx, events)
+			if err != nil {
+				return err
+			}
+			if missing < len(events) {
+				oldest = events[missing].Time
+				if missing > 0 { // up to there need not be looked at again
+					_, seen, err = outbox.Settled(ctx, tx, seen, forever, missing)
+				}
 				return err
 			}
 			seen = next
@@ -104,8 +113,13 @@ func (l *Lookout) Overdue(ctx context.Context) (oldest time.Time, err error) {
 			if err != nil || len(events) == 0 {
 				return err
 			}
-			if oldest, err = firstWithout(ctx, tx, events); err != nil || !oldest.IsZero() {
+			missing, err := firstWithout(ctx, tx, events)
+			if err != nil {
 				return err
+			}
+			if missing < len(events) {
+				oldest = events[missing].Time
+				return nil
 			}
 			position = next
 		}
@@ -121,8 +135,8 @@ func (l *Lookout) Overdue(ctx context.Context) (oldest time.Time, err error) {
 // forever is later than every event.
 var forever = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// firstWithout is the time of the first of events that has no message, zero when each has.
-func firstWithout(ctx context.Context, tx *sqldb.Tx, events []event.Event) (time.Time, error) {
+// firstWithout is the place of the first of events that has no message, their number when each has.
+func firstWithout(ctx context.Context, tx *sqldb.Tx, events []event.Event) (int, error) {
 	rows := sqldb.NewRows("src", sqldb.Column{Name: "src_id", Type: sqldb.UUID})
 	for _, e := range events {
 		rows.Add(e.ID)
@@ -133,18 +147,16 @@ func firstWithout(ctx context.Context, tx *sqldb.Tx, events []event.Event) (time
 	if err := tx.Select(ctx, &there, "WITH "+src+`, found AS MATERIALIZED (
 			SELECT (SELECT m.event_id FROM message m WHERE m.event_id = src_id LIMIT 1) AS id FROM src)
 		SELECT id FROM found WHERE id IS NOT NULL`, tx.Unplanned(args...)...); err != nil {
-		return time.Time{}, err
+		return 0, err
 	}
 	has := make(map[string]bool, len(there))
 	for _, id := range there {
 		has[id] = true
 	}
-	for _, e := range events {
-		if !has[e.ID] {
-			return e.Time, nil
-		}
+	if i := slices.IndexFunc(events, func(e event.Event) bool { return !has[e.ID] }); i >= 0 {
+		return i, nil
 	}
-	return time.Time{}, nil
+	return len(events), nil
 }
 
 // Trouble is what is on its way to be solved without anybody, for one reason.

@@ -59,6 +59,9 @@ func (st *stage) open(ctx context.Context) error {
 	if err := st.openDatabase(ctx); err != nil {
 		return err
 	}
+	if err := st.lookAtKafka(ctx); err != nil {
+		return err
+	}
 	if err := st.openService(ctx); err != nil {
 		return err
 	}

@@ -17,7 +17,9 @@ import (
 	"time"
 
 	"ansim/booking"
+	"ansim/outbox/kafka"
 	"ansim/schema"
+	"ansim/schema/event"
 	"ansim/schema/sqldb"
 )
 
@@ -92,6 +94,34 @@ func (st *stage) openDatabase(ctx context.Context) (err error) {
 		return errors.New("the database is in use: it holds programmes or reservations. Give the rush an empty one (`createdb rush`)")
 	}
 	return schema.Check(ctx, st.db)
+}
+
+// lookAtKafka makes sure that the topic holds nothing: events of another installation's bookings would, rightly, freeze sending.
+func (st *stage) lookAtKafka(ctx context.Context) error {
+	if st.embedded() {
+		return nil
+	}
+	brokers, err := kafka.ParseBrokers(st.Kafka)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	partitions, err := kafka.ReadOffsets(ctx, brokers, "")
+	if errors.Is(err, kafka.ErrNoTopic) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("look at Kafka: %w", err)
+	}
+	held := int64(0)
+	for _, p := range partitions {
+		held += p.End - p.First
+	}
+	if held > 0 {
+		return fmt.Errorf("the topic %s is in use: it holds %d events. Give the rush an empty Kafka, or delete the topic", event.Topic, held)
+	}
+	return nil
 }
 
 // prepare loads the programme, whose gate opens lead after the crowd begins to come, and makes a key for the crowd.

@@ -87,7 +87,7 @@ func (w *watcher) look(ctx context.Context) {
 		s.Texted = int64(stats.Taken)
 		s.Arrived = int64(stats.States["delivered"])
 	}
-	for _, m := range w.st.all("") {
+	for _, m := range w.st.all("relay") { // they tell of the whole installation, as each process does, and what they published
 		figures, err := scrape(ctx, m.addr)
 		if err != nil {
 			continue // it is down, or on its way up

@@ -12,7 +12,10 @@ import (
 	"time"
 
 	"github.com/chromedp/chromedp"
+	"github.com/google/uuid"
 
+	outboxkafka "ansim/outbox/kafka"
+	"ansim/schema/event"
 	"ansim/schema/sqldb"
 	"ansim/test/dbtest"
 	kafkatest "ansim/test/kafka"
@@ -126,11 +129,26 @@ func TestWhatARushRefuses(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	brokers := kafkatest.Embedded(t)
+	if err := outboxkafka.EnsureTopics(t.Context(), []string{brokers}, outboxkafka.TopicOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	publisher, err := outboxkafka.NewPublisher([]string{brokers})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer publisher.Close()
+	await(t, time.Minute, "an event is published", func() error {
+		return publisher.Publish(t.Context(), []event.Event{{ID: uuid.NewString(), Type: event.Booked, ReservationID: uuid.NewString(),
+			Version: 1, Recipients: []event.Recipient{event.Resident}, Time: time.Now()}})
+	})
 	for name, c := range map[string]struct {
 		args []string
 		code int
 		says string
 	}{
+		"a topic in use":                {[]string{"--database-url", dbtest.PostgresURL(t), "--kafka", brokers}, 1, "is in use: it holds"},
+		"no broker there":               {[]string{"--database-url", dbtest.PostgresURL(t), "--kafka", kafka}, 1, "look at Kafka"},
 		"a database in use":             {[]string{"--database-url", used, "--kafka", kafka}, 1, "the database is in use"},
 		"a database of another version": {[]string{"--database-url", older, "--kafka", kafka}, 1, "of another version"},
 		"another machine":               {[]string{"--database-url", "postgres://db.internal/rush", "--kafka", kafka}, 2, "is not this machine"},
