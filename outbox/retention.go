@@ -91,7 +91,9 @@ func (p *Pruning) Count(ctx context.Context) (n int64, err error) {
 }
 
 // past is the condition for events o that nobody needs any more, with its parameters; "" when there can be none. On PostgreSQL
-// the relay has published whatever was over at its position: it may have published more, which the next time shows.
+// the relay has published all that was over in the snapshot of its position; of a backlog that goes out in pages it may have published
+// more, which the next time shows. To ask for what is below the snapshot's oldest open transaction would be cheaper, and leave what lies above
+// one for as long as nothing new is published.
 func (p *Pruning) past(ctx context.Context, tx *sqldb.Tx) (string, []any, error) {
 	var stored string
 	err := tx.Get(ctx, &stored, `SELECT position FROM outbox_relay WHERE shard = ?`, shard)
@@ -120,6 +122,6 @@ func (p *Pruning) past(ctx context.Context, tx *sqldb.Tx) (string, []any, error)
 	if err != nil {
 		return "", nil, err
 	}
-	return `o.created_at < ? AND o.txid < pg_snapshot_xmin(CAST(? AS pg_snapshot))
+	return `o.created_at < ? AND pg_visible_in_snapshot(o.txid, CAST(? AS pg_snapshot))
 		AND (o.txid, o.id) <= (CAST(? AS xid8), CAST(? AS bigint))`, []any{sqldb.At(p.Before), relay.from, txid, id}, nil
 }

@@ -8,6 +8,7 @@ import (
 	"ansim/outbox"
 	"ansim/schema/event"
 	"ansim/schema/sqldb"
+	"ansim/test/dbtest"
 )
 
 // aged appends n events that were made age ago, each in a transaction of its own.
@@ -103,4 +104,27 @@ func TestPruning(t *testing.T) {
 			t.Errorf("%d events stand behind what was swept, want 3", len(es))
 		}
 	})
+}
+
+// What was published while an older transaction was open, perhaps another program's, is deleted as well when its time has come, though
+// nothing is published after it.
+func TestPruningWhileSomebodyElseWasBusy(t *testing.T) {
+	t.Parallel()
+	db := dbtest.NewServer(t).Open(t, sqldb.Options{})
+	busy := hold(t, db, func(ctx context.Context, tx *sqldb.Tx) error {
+		_, err := tx.Exec(ctx, `SELECT pg_current_xact_id()`)
+		return err
+	})
+	aged(t, db, 5, 40*24*time.Hour)
+	l := newLog()
+	stop := run(t, outbox.NewRelay(db, l, outbox.RelayOptions{}))
+	l.awaitCount(t, 5)
+	stop()
+	busy.end(true)
+	_, swept := settled(t, db, "", time.Now(), 100)
+	p := &outbox.Pruning{DB: db, Before: time.Now().Add(-30 * 24 * time.Hour),
+		Swept: func(context.Context, *sqldb.Tx) (string, error) { return swept, nil }}
+	if n, _, err := p.Step(t.Context()); err != nil || n != 5 {
+		t.Errorf("%d of 5 are deleted, %v", n, err)
+	}
 }
