@@ -101,10 +101,11 @@ func (f *figures) lookAtBroker(ctx context.Context) {
 		state = "away"
 	}
 	f.app.health.broker.Store(&state)
-	f.lag.Store(nil)
+	var lag *map[int]kafka.Offsets
 	if offsets, err := kafka.ReadOffsets(ctx, f.app.brokers, ""); err == nil {
-		f.lag.Store(&offsets)
+		lag = &offsets
 	}
+	f.lag.Store(lag)
 }
 
 func (f *figures) lookForOversold(ctx context.Context) {

@@ -48,7 +48,8 @@ func TestPrune(t *testing.T) {
 			p = in.serve(all)
 			// One event for each booking and each cancel, and a text for each of them.
 			var would map[string]int
-			await(t, time.Minute, "the sweeper has seen all events", func() error {
+			// It waits behind the open transactions of other tests on the same server.
+			await(t, 3*time.Minute, "the sweeper has seen all events", func() error {
 				if would = prune("--dry-run"); would["events"] < 75 {
 					return errNotYet
 				}
