@@ -34,11 +34,7 @@ func Resends(ctx context.Context, tx *sqldb.Tx, reservationIDs []string) ([]even
 	if len(reservationIDs) == 0 {
 		return nil, nil
 	}
-	rows := sqldb.NewRows("src", sqldb.Column{Name: "src_id", Type: sqldb.UUID})
-	for _, id := range reservationIDs {
-		rows.Add(id)
-	}
-	src, args := tx.Source(rows)
+	src, args := listed(tx, reservationIDs)
 	var rs []record
 	if err := tx.Select(ctx, &rs, "WITH "+src+` SELECT `+columns+` FROM outbox o
 		WHERE o.reservation_id IN (SELECT src_id FROM src) AND o.resend > 0 ORDER BY o.id`, tx.Unplanned(args...)...); err != nil {
@@ -52,11 +48,7 @@ func Written(ctx context.Context, tx *sqldb.Tx, eventIDs []string) (map[string]b
 	if len(eventIDs) == 0 {
 		return nil, nil
 	}
-	rows := sqldb.NewRows("src", sqldb.Column{Name: "src_id", Type: sqldb.UUID})
-	for _, id := range eventIDs {
-		rows.Add(id)
-	}
-	src, args := tx.Source(rows)
+	src, args := listed(tx, eventIDs)
 	var found []string
 	if err := tx.Select(ctx, &found, "WITH "+src+` SELECT CAST(o.event_id AS text) FROM outbox o WHERE o.event_id IN (SELECT src_id FROM src)`,
 		args...); err != nil {
@@ -74,11 +66,7 @@ func Traceparents(ctx context.Context, tx *sqldb.Tx, eventIDs []string) (map[str
 	if len(eventIDs) == 0 {
 		return nil, nil
 	}
-	rows := sqldb.NewRows("src", sqldb.Column{Name: "src_id", Type: sqldb.UUID})
-	for _, id := range eventIDs {
-		rows.Add(id)
-	}
-	src, args := tx.Source(rows)
+	src, args := listed(tx, eventIDs)
 	var found []struct {
 		ID          string `db:"event_id"`
 		Traceparent string `db:"traceparent"`
@@ -92,4 +80,13 @@ func Traceparents(ctx context.Context, tx *sqldb.Tx, eventIDs []string) (map[str
 		out[f.ID] = f.Traceparent
 	}
 	return out, nil
+}
+
+// listed makes ids a source of rows, src, with one column, src_id.
+func listed(tx *sqldb.Tx, ids []string) (string, []any) {
+	rows := sqldb.NewRows("src", sqldb.Column{Name: "src_id", Type: sqldb.UUID})
+	for _, id := range ids {
+		rows.Add(id)
+	}
+	return tx.Source(rows)
 }
