@@ -307,12 +307,7 @@ func (a *App) keepTopic(ctx context.Context, looked func()) {
 		}
 		missing = err != nil
 		looked()
-		t := time.NewTimer(topicLook)
-		select {
-		case <-ctx.Done():
-		case <-t.C:
-		}
-		t.Stop()
+		wait(ctx, topicLook)
 	}
 }
 
