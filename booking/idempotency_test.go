@@ -63,7 +63,7 @@ func TestNothingPersonalWithKeys(t *testing.T) {
 		if err := w.db.Pool().Get(&body, "SELECT body FROM idempotency_key"); err != nil {
 			t.Fatal(err)
 		}
-		for _, canary := range []string{"홍길동", "1012345678", "1967", "identity-canary"} {
+		for _, canary := range []string{"홍길동", "1012345678", "1967-", "identity-canary"} {
 			if strings.Contains(string(body), canary) {
 				t.Errorf("the stored answer holds %q", canary)
 			}

@@ -229,17 +229,22 @@ type bucket struct {
 	rate, burst float64
 }
 
-// take reads how many tokens there are and locks them until the transaction ends; give then says how many were used. A text
-// is let through while any are left, so the rest may be below zero, which the next one waits for: a text longer than the
-// whole bucket is sent, too, and the rate holds.
-func (b bucket) take(ctx context.Context, tx *sqldb.Tx) (tokens float64, err error) {
+// filling is how full a bucket was when it was last used.
+type filling struct {
+	bucket
+	tokens float64
+	used   time.Time
+}
+
+// lock reads a bucket and keeps others from using it until the transaction ends.
+func (b bucket) lock(ctx context.Context, tx *sqldb.Tx) (filling, error) {
 	now, err := tx.Now(ctx)
 	if err != nil {
-		return 0, err
+		return filling{}, err
 	}
 	if _, err := tx.Exec(ctx, `INSERT INTO token_bucket (name, tokens, updated_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`,
 		b.name, b.burst, sqldb.At(now)); err != nil {
-		return 0, fmt.Errorf("make the budget %s: %w", b.name, err)
+		return filling{}, fmt.Errorf("make the budget %s: %w", b.name, err)
 	}
 	var row struct {
 		Tokens    float64    `db:"tokens"`
@@ -247,31 +252,32 @@ func (b bucket) take(ctx context.Context, tx *sqldb.Tx) (tokens float64, err err
 	}
 	err = tx.Get(ctx, &row, `SELECT tokens, updated_at FROM token_bucket WHERE name = ?`+tx.ForUpdate(), b.name)
 	if err != nil {
-		return 0, fmt.Errorf("read the budget %s: %w", b.name, err)
+		return filling{}, fmt.Errorf("read the budget %s: %w", b.name, err)
 	}
-	passed := now.Sub(row.UpdatedAt.Time)
-	if passed < -clockSlack { // the clock was set back: without this, nothing would come in until it had caught up
-		if _, err := tx.Exec(ctx, `UPDATE token_bucket SET updated_at = ? WHERE name = ?`, sqldb.At(now), b.name); err != nil {
-			return 0, fmt.Errorf("set the budget %s back: %w", b.name, err)
-		}
+	f := filling{b, row.Tokens, row.UpdatedAt.Time}
+	if now.Sub(f.used) < -clockSlack { // the clock was set back: without this, nothing would come in until it had caught up
+		f.used = now
 	}
-	return min(b.burst, row.Tokens+max(0, passed.Seconds())*b.rate), nil
+	return f, nil
 }
 
 // clockSlack is how much earlier than the last user of a budget another may have read the clock, because it waited for the
 // first: less than that is no clock that was set back. It is as long as a transaction may stand still.
 const clockSlack = 10 * time.Second
 
-// give stores what is left of the tokens that take has read.
-func (b bucket) give(ctx context.Context, tx *sqldb.Tx, left float64) error {
-	now, err := tx.Now(ctx)
-	if err != nil {
-		return err
+// at is how many tokens there are at a time. Something is let through while any are left, so the rest may be below zero, which
+// the next one waits for: a text longer than the whole bucket is sent, too, and the rate holds.
+func (f filling) at(now time.Time) (tokens float64) {
+	return min(f.burst, f.tokens+max(0, now.Sub(f.used).Seconds())*f.rate)
+}
+
+// leave stores what is left of the tokens that there were at a time.
+func (f filling) leave(ctx context.Context, tx *sqldb.Tx, left float64, now time.Time) error {
+	if now.Before(f.used) { // never back: the time in between would count twice
+		now = f.used
 	}
-	// Never back: the time in between would count twice.
-	_, err = tx.Exec(ctx, `UPDATE token_bucket SET tokens = ?, updated_at = CASE WHEN updated_at > ? THEN updated_at ELSE ? END
-		WHERE name = ?`, left, sqldb.At(now), sqldb.At(now), b.name)
-	return wrapped("store the budget "+b.name, err)
+	_, err := tx.Exec(ctx, `UPDATE token_bucket SET tokens = ?, updated_at = ? WHERE name = ?`, left, sqldb.At(now), f.name)
+	return wrapped("store the budget "+f.name, err)
 }
 
 // wait is how long until there is a token again.

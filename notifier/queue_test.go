@@ -77,12 +77,17 @@ func TestOneBudgetForAll(t *testing.T) {
 		budget := bucket{"test", 10, 10}
 		use := func() (used float64) {
 			b.write(t, func(ctx context.Context, tx *sqldb.Tx) error {
-				tokens, err := budget.take(ctx, tx)
+				filled, err := budget.lock(ctx, tx)
 				if err != nil {
 					return err
 				}
+				now, err := tx.Now(ctx)
+				if err != nil {
+					return err
+				}
+				tokens := filled.at(now)
 				used = math.Floor(max(0, tokens))
-				return budget.give(ctx, tx, tokens-used)
+				return filled.leave(ctx, tx, tokens-used, now)
 			})
 			return used
 		}
@@ -188,5 +193,24 @@ func TestAStormOfUnknownsKeepsTheBudget(t *testing.T) {
 		if b.provider.finds > storm {
 			t.Errorf("%d questions for %d texts", b.provider.finds, storm)
 		}
+	})
+}
+
+// TestTheBudgetGoesByWhenAttemptsBegin: a transaction that waits before its attempts begin does not give the next one what came in
+// meanwhile as well.
+func TestTheBudgetGoesByWhenAttemptsBegin(t *testing.T) {
+	t.Parallel()
+	eachBenchWith(t, Policy{SegmentsPerSecond: 3}, func(t *testing.T, b *bench) {
+		for n := range 7 {
+			b.booked(t, n+1)
+		}
+		b.sender.directory = func(ctx context.Context, tx *sqldb.Tx, ids []string, lock bool) (map[string]Appointment, error) {
+			b.clock.add(900 * time.Millisecond)
+			return b.book.read(ctx, tx, ids, lock)
+		}
+		b.begin(t, 3) // 0.9 s after its transaction began
+		b.begin(t, 0)
+		b.clock.add(300 * time.Millisecond)
+		b.begin(t, 3)
 	})
 }

@@ -144,24 +144,27 @@ func (r reading) now() time.Time { return r.at.Add(time.Since(r.here)) }
 
 // claim takes from the budget and leases as many messages, by number, with their attempts.
 func (r *reconciler) claim(ctx context.Context, tx *sqldb.Tx, job Job, states []State) ([]group, int, error) {
-	budget := bucket{"questions", r.policy.LooksPerSecond, max(2, r.policy.LooksPerSecond)} // polls need half of it to be one
-	tokens, err := budget.take(ctx, tx)
+	budget, err := bucket{"questions", r.policy.LooksPerSecond, max(2, r.policy.LooksPerSecond)}.lock(ctx, tx) // polls need half of it to be one
+	if err != nil {
+		return nil, 0, err
+	}
+	now, err := tx.Now(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	tokens := budget.at(now)
 	may := tokens
 	if job == Poll {
 		may -= budget.burst / 2
 	}
-	if err != nil || may < 1 {
-		return nil, 0, err
+	if may < 1 {
+		return nil, 0, nil
 	}
 	ms, err := pick(ctx, tx, job, min(int(may), lookClaim), states...)
 	if err != nil || len(ms) == 0 {
 		return nil, 0, err
 	}
-	if err := budget.give(ctx, tx, tokens-float64(len(ms))); err != nil {
-		return nil, 0, err
-	}
-	now, err := tx.Now(ctx)
-	if err != nil {
+	if err := budget.leave(ctx, tx, tokens-float64(len(ms)), now); err != nil {
 		return nil, 0, err
 	}
 	if err := lease(ctx, tx, ms, job, now.Add(r.policy.Lease)); err != nil {

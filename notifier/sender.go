@@ -129,13 +129,16 @@ func (s *sender) begin(ctx context.Context, n int) (b begun, err error) {
 }
 
 func (s *sender) beginTx(ctx context.Context, tx *sqldb.Tx, n int, turns *turns) (b begun, err error) {
-	budget, tokens := bucket{"segments", s.policy.SegmentsPerSecond, s.policy.SegmentsPerSecond}, 0.0
-	if budget.rate > 0 {
-		if tokens, err = budget.take(ctx, tx); err != nil {
+	var budget filling // of segments; one without a rate limits nothing
+	if rate := s.policy.SegmentsPerSecond; rate > 0 {
+		if budget, err = (bucket{"segments", rate, rate}).lock(ctx, tx); err != nil {
 			return b, err
 		}
-		if tokens <= 0 {
-			b.wait = budget.wait(tokens)
+		now, err := tx.Now(ctx)
+		if err != nil {
+			return b, err
+		}
+		if b.wait = budget.wait(budget.at(now)); b.wait > 0 {
 			return b, nil
 		}
 	}
@@ -159,11 +162,12 @@ func (s *sender) beginTx(ctx context.Context, tx *sqldb.Tx, n int, turns *turns)
 		return b, err
 	}
 	// Read again, now that everything is locked and looked at, however long that took: what was seen to have ended had ended before
-	// this attempt begins.
+	// this attempt begins. The budget goes by the same time, so that the rate holds for what is begun.
 	now, err := tx.Later(ctx)
 	if err != nil {
 		return b, err
 	}
+	tokens := budget.at(now)
 	for _, m := range picked {
 		if budget.rate > 0 && tokens <= 0 {
 			break // still due, for the next round
@@ -184,7 +188,7 @@ func (s *sender) beginTx(ctx context.Context, tx *sqldb.Tx, n int, turns *turns)
 		}
 	}
 	if budget.rate > 0 {
-		if err := budget.give(ctx, tx, tokens); err != nil {
+		if err := budget.leave(ctx, tx, tokens, now); err != nil {
 			return b, err
 		}
 		b.wait = budget.wait(tokens)
