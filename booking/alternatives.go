@@ -1,11 +1,12 @@
 package booking
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
+	"iter"
+	"math"
+	"sort"
 	"time"
 
 	"ansim/schema/sqldb"
@@ -14,50 +15,69 @@ import (
 // freeFor is how old the list of a programme's free slots may be. Alternatives are hints: the claim decides.
 const freeFor = time.Second
 
+// offerHalf is the time after which half of those who were offered a place, and have not come for it, will not come any more: time to
+// read, to choose and to press, on a bad line.
+const offerHalf = 5 * time.Second
+
 // freeSlots remembers by programme which slots have places, since a rush on full slots asks for them with every batch.
-type freeSlots map[string]freeList
+type freeSlots map[string]*freeList
 
 type freeList struct {
 	at    time.Time
+	stale bool        // a place has become free in a slot that is not in the list
 	slots []slotState // by time
-	// offered is to how many people, about, each of them was offered lately: everybody who is refused is told of places, and
-	// would all be sent to the same few, there would soon be none in those, and all of them would be refused again.
+	index map[string]int
+	// offered is to how many people, about, each of them was offered, who have not come yet: everybody who is refused is told of
+	// places, and would all be sent to the same few, there would soon be none in those, and all of them would be refused again.
 	offered map[string]float64
 }
 
 // room is how many places of a free slot are left when those to whom it was offered have taken it.
-func (l freeList) room(s slotState) float64 { return float64(s.Capacity-s.Taken) - l.offered[s.ID] }
+func (l *freeList) room(s slotState) float64 { return float64(s.Capacity-s.Taken) - l.offered[s.ID] }
 
 // update takes in what a committed batch left of the slots that it locked.
 func (f freeSlots) update(slots map[string]*slotState) {
 	for _, s := range slots {
-		list, known := f[s.ProgrammeID]
-		switch {
-		case known && s.change < 0:
-			delete(f, s.ProgrammeID)
-		case known && s.change > 0 && s.full():
-			list.slots = slices.DeleteFunc(slices.Clone(list.slots), func(x slotState) bool { return x.ID == s.ID })
-			f[s.ProgrammeID] = list
+		list := f[s.ProgrammeID]
+		if list == nil || s.change == 0 {
+			continue
+		}
+		i, known := list.index[s.ID]
+		if !known {
+			list.stale = true
+			continue
+		}
+		list.slots[i].Taken = s.Taken + s.change
+		if s.change > 0 {
+			list.forget(s.ID, list.offered[s.ID]-float64(s.change)) // those who came
 		}
 	}
 }
 
+// forget lowers to how many people a slot was offered.
+func (l *freeList) forget(id string, left float64) {
+	if l.offered[id] = left; left < 0.1 {
+		delete(l.offered, id)
+	}
+}
+
 // load returns the free slots of a programme that have not begun.
-func (f freeSlots) load(ctx context.Context, tx *sqldb.Tx, programmeID string, now time.Time) (freeList, error) {
-	before, ok := f[programmeID]
-	if ok && !now.Before(before.at) && now.Sub(before.at) < freeFor {
+func (f freeSlots) load(ctx context.Context, tx *sqldb.Tx, programmeID string, now time.Time) (*freeList, error) {
+	before := f[programmeID]
+	if before != nil && !before.stale && !now.Before(before.at) && now.Sub(before.at) < freeFor {
 		return before, nil
 	}
-	var slots []slotState
-	err := tx.Select(ctx, &slots, `SELECT id, programme_id, site_id, starts_at, capacity, taken FROM slot
+	list := &freeList{at: now, index: map[string]int{}, offered: map[string]float64{}}
+	err := tx.Select(ctx, &list.slots, `SELECT id, programme_id, site_id, starts_at, capacity, taken FROM slot
 		WHERE programme_id = ? AND taken < capacity AND starts_at > ? ORDER BY starts_at, id`, programmeID, sqldb.At(now))
 	if err != nil {
-		return freeList{}, fmt.Errorf("read free slots: %w", err)
+		return nil, fmt.Errorf("read free slots: %w", err)
 	}
-	list := freeList{at: now, slots: slots, offered: make(map[string]float64, len(slots))}
-	for _, s := range slots { // some have come by now, and are in taken; some will not
-		if n := before.offered[s.ID] / 2; n >= 0.1 {
-			list.offered[s.ID] = n
+	for i, s := range list.slots {
+		list.index[s.ID] = i
+		if before != nil {
+			still := math.Exp2(-max(0, now.Sub(before.at).Seconds()) / offerHalf.Seconds())
+			list.forget(s.ID, before.offered[s.ID]*still)
 		}
 	}
 	f[programmeID] = list
@@ -66,7 +86,6 @@ func (f freeSlots) load(ctx context.Context, tx *sqldb.Tx, programmeID string, n
 
 // alternatives puts other slots into the refusals of full ones.
 func (b *batch) alternatives(ctx context.Context) error {
-	bySlot := map[string][2][]slotState{}
 	for i, req := range b.reqs {
 		r := b.answers[i].refusal
 		if b.decided[i] || r == nil || !errors.Is(r.Kind, ErrSlotFull) {
@@ -77,36 +96,43 @@ func (b *batch) alternatives(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		near, ok := bySlot[full.ID]
-		if !ok {
-			near = b.nearest(full, free.slots)
-			bySlot[full.ID] = near
-		}
 		already := ""
 		if t := b.targets[req.targetID]; t != nil { // where the reservation is already is no alternative
 			already = t.SlotID
 		}
-		r.Alternatives = b.offer(free, near, already)
+		r.Alternatives = b.offer(free, full, already)
 	}
 	return nil
 }
 
-// offer picks up to 3 free slots at the same site, then up to 3 at others, the nearest in time that have room first.
-func (b *batch) offer(free freeList, near [2][]slotState, already string) (offered []Slot) {
+// offer picks up to 3 free slots at the same site, then up to 3 at others, the nearest in time that have room first, and notes that
+// they were offered.
+func (b *batch) offer(free *freeList, full *slotState, already string) (offered []Slot) {
 	const each = 3
-	var picked []slotState
-	for _, list := range near {
-		from := len(picked)
-		for _, crowded := range []bool{false, true} { // rather one that many were told of than none
-			for _, s := range list {
-				if len(picked) == from+each {
-					break
-				}
-				if s.ID != already && (free.room(s) < 1) == crowded {
-					picked = append(picked, s)
-				}
-			}
+	var room, crowded [2][]slotState // at the same site, at others
+	for s := range free.around(full.StartsAt.Time) {
+		if now := b.slots[s.ID]; s.ID == already || s.full() || now != nil && now.full() {
+			continue
 		}
+		where := 0
+		if s.SiteID != full.SiteID {
+			where = 1
+		}
+		switch {
+		case len(room[where]) == each:
+		case free.room(s) >= 1:
+			room[where] = append(room[where], s)
+		case len(crowded[where]) < each:
+			crowded[where] = append(crowded[where], s)
+		}
+		if len(room[0]) == each && len(room[1]) == each {
+			break
+		}
+	}
+	var picked []slotState
+	for where := range room {
+		all := append(room[where], crowded[where]...) // rather one that many were told of than none
+		picked = append(picked, all[:min(each, len(all))]...)
 	}
 	for _, s := range picked {
 		free.offered[s.ID] += 1 / float64(len(picked))
@@ -115,24 +141,23 @@ func (b *batch) offer(free freeList, near [2][]slotState, already string) (offer
 	return offered
 }
 
-// nearest are the free slots at the same site, and those at others, the nearest in time first: as many as are ever offered at
-// once, and some to go on with when those are crowded.
-func (b *batch) nearest(full *slotState, free []slotState) (near [2][]slotState) {
-	const enough = 100
-	for _, s := range free {
-		if now := b.slots[s.ID]; now != nil && now.full() {
-			continue
+// around are the slots of the list, the nearest in time to t first; as many as may be looked at for one refusal.
+func (l *freeList) around(t time.Time) iter.Seq[slotState] {
+	const most = 2000
+	return func(yield func(slotState) bool) {
+		after := sort.Search(len(l.slots), func(i int) bool { return !l.slots[i].StartsAt.Before(t) })
+		before := after - 1
+		for range min(most, len(l.slots)) {
+			next := after
+			if after == len(l.slots) || before >= 0 && t.Sub(l.slots[before].StartsAt.Time) <= l.slots[after].StartsAt.Sub(t) {
+				next = before
+				before--
+			} else {
+				after++
+			}
+			if !yield(l.slots[next]) {
+				return
+			}
 		}
-		where := 0
-		if s.SiteID != full.SiteID {
-			where = 1
-		}
-		near[where] = append(near[where], s)
 	}
-	away := func(s slotState) time.Duration { return s.StartsAt.Sub(full.StartsAt.Time).Abs() }
-	for i, list := range near {
-		slices.SortStableFunc(list, func(x, y slotState) int { return cmp.Compare(away(x), away(y)) })
-		near[i] = list[:min(enough, len(list))]
-	}
-	return near
 }
