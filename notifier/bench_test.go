@@ -192,10 +192,11 @@ func (b *bench) begin(t *testing.T, want int) []request {
 // fly makes a request as run does, with its slot.
 func (b *bench) fly(t *testing.T, r request, began time.Time) {
 	t.Helper()
-	if b.sender.pace.acquire(t.Context(), 1) != 1 {
+	n, round := b.sender.pace.acquire(t.Context(), 1)
+	if n != 1 {
 		t.Fatal("no slot")
 	}
-	b.sender.fly(t.Context(), r, began)
+	b.sender.fly(t.Context(), r, round, began)
 }
 
 func (b *bench) round(t *testing.T) {

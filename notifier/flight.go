@@ -22,11 +22,11 @@ const lateDetail = "too-late"
 // errNotSent makes ask try again.
 var errNotSent = errors.New("not sent")
 
-// fly makes one request and records what it showed. began is from before the attempt's transaction, so the deadline, by the
+// fly makes one request, in a slot of a round of the pacer's, and records what it showed. began is from before the attempt's transaction, so the deadline, by the
 // process's monotonic clock, ends before the lease does by the database's.
-func (s *sender) fly(hard context.Context, r request, began time.Time) {
+func (s *sender) fly(hard context.Context, r request, round int, began time.Time) {
 	ctx, cancel := context.WithDeadline(hard, began.Add(s.policy.Deadline))
-	at := &slot{began: s.pace.now()}
+	at := &slot{round: round, began: s.pace.now()}
 	span := s.tracer.Follow(r.trace, "send text", tracing.Client, time.Now())
 	aside := time.AfterFunc(s.policy.SlotTime, func() { s.pace.stepAside(at) })
 	o := s.ask(ctx, r)

@@ -72,7 +72,7 @@ func Start(opts Options) *Notifier {
 	for name, round := range map[string]func(context.Context) (int, error){"look": rec.looks, "poll": rec.polls} {
 		n.job(ctx, name, opts.Policy.LookEvery, func(ctx context.Context) (bool, error) {
 			handled, err := round(ctx)
-			return handled > 0, err // the budget says when it is enough
+			return handled >= lookClaim, err // with fewer the budget is used up, or nothing is due
 		})
 	}
 	if opts.Policy.SweepEvery > 0 {

@@ -17,7 +17,8 @@ import (
 //
 // A 429 halves the number, at most once for what was under way together, and rests for as long as the provider asks. When
 // nothing comes back any more (refused connections, lost answers, 5xx), going on would only make unknown texts, or wait; so
-// one text at a time is tried, with growing pauses, until one is answered.
+// one text at a time is tried, with growing pauses, until one is answered. What was under way by then, and may hang until its
+// deadline, keeps no slot from that one.
 type pacer struct {
 	max       int // slots of the process
 	maxBeside int
@@ -29,6 +30,8 @@ type pacer struct {
 	full     float64 // up to here the limit doubles in each round; above, it grows by one
 	held     int     // slots in use
 	beside   int     // requests that went on without their slot
+	round    int     // of slots; each time that one at a time is tried begins another
+	old      int     // slots in use of the rounds before
 	trust    float64 // how many more may do so
 	silent   int     // requests in a row that brought no answer
 	throttle int     // 429s in a row
@@ -68,13 +71,14 @@ func newPacer(p Policy, now func() time.Time) *pacer {
 
 // slot is one request's right to be under way.
 type slot struct {
+	round  int
 	began  time.Time
 	beside bool // it goes on without
 	over   bool // it has ended
 }
 
-// acquire takes at least one slot, waiting for it, and at most n; 0 when ctx ended first.
-func (p *pacer) acquire(ctx context.Context, n int) int {
+// acquire takes at least one slot, waiting for it, and at most n; 0 when ctx ended first. They are of the round that it tells.
+func (p *pacer) acquire(ctx context.Context, n int) (got, round int) {
 	for {
 		p.mu.Lock()
 		free := int(p.limit) - p.held
@@ -82,8 +86,9 @@ func (p *pacer) acquire(ctx context.Context, n int) int {
 		if free > 0 && wait <= 0 {
 			n = min(n, free)
 			p.held += n
+			round = p.round
 			p.mu.Unlock()
-			return n
+			return n, round
 		}
 		p.mu.Unlock()
 		if wait <= 0 {
@@ -93,7 +98,7 @@ func (p *pacer) acquire(ctx context.Context, n int) int {
 		select {
 		case <-ctx.Done():
 			t.Stop()
-			return 0
+			return 0, 0
 		case <-p.changed:
 		case <-t.C:
 		}
@@ -101,19 +106,27 @@ func (p *pacer) acquire(ctx context.Context, n int) int {
 	}
 }
 
-// release gives back n slots that were not used.
-func (p *pacer) release(n int) {
+// release gives back n slots of a round that were not used.
+func (p *pacer) release(n, round int) {
 	p.mu.Lock()
-	p.held -= n
+	p.free(n, round)
 	p.mu.Unlock()
 	p.signal()
+}
+
+func (p *pacer) free(n, round int) {
+	if round == p.round {
+		p.held -= n
+	} else {
+		p.old -= n
+	}
 }
 
 // stepAside lets a request that takes long go on without its slot, if there is trust left.
 func (p *pacer) stepAside(s *slot) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if s.over || s.beside || p.trust < 1 || p.beside >= p.maxBeside || p.state == paceAway || p.state == paceRefused {
+	if s.over || s.beside || s.round != p.round || p.trust < 1 || p.beside >= p.maxBeside || p.state == paceAway || p.state == paceRefused {
 		return
 	}
 	s.beside = true
@@ -131,7 +144,7 @@ func (p *pacer) done(s *slot, o Outcome) {
 	if s.beside {
 		p.beside--
 	} else {
-		p.held--
+		p.free(1, s.round)
 	}
 	switch {
 	case o.Throttled:
@@ -180,7 +193,7 @@ func (p *pacer) throttled(s *slot, o Outcome) {
 }
 
 func (p *pacer) unanswered(s *slot) {
-	if p.state == paceAway && !s.began.After(p.cutAt) { // it was under way before that was known
+	if s.round != p.round || p.state == paceAway && !s.began.After(p.cutAt) { // it was under way before that was known
 		return
 	}
 	if p.silent++; p.silent >= silence {
@@ -194,6 +207,10 @@ func (p *pacer) probe(why paceState, pause time.Duration) {
 		p.full = max(2, p.limit/2)
 	}
 	p.state, p.limit, p.cutAt = why, 1, p.now()
+	if p.old+p.beside+p.held <= p.maxBeside {
+		p.old, p.held = p.old+p.held, 0
+		p.round++
+	}
 	p.rest(pause)
 }
 

@@ -24,12 +24,13 @@ func paced(p Policy) (*pacer, *clock) {
 // take acquires n slots at once; it fails the test when there are fewer.
 func take(t *testing.T, p *pacer, c *clock, n int) []*slot {
 	t.Helper()
-	if got := p.acquire(t.Context(), n); got != n {
+	got, round := p.acquire(t.Context(), n)
+	if got != n {
 		t.Fatalf("acquired %d slots, want %d", got, n)
 	}
 	out := make([]*slot, n)
 	for i := range out {
-		out[i] = &slot{began: c.Now()}
+		out[i] = &slot{round: round, began: c.Now()}
 	}
 	c.add(time.Millisecond)
 	return out
@@ -40,8 +41,8 @@ func none(t *testing.T, p *pacer) bool {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	free := p.acquire(ctx, 1)
-	p.release(free)
+	free, round := p.acquire(ctx, 1)
+	p.release(free, round)
 	return free == 0
 }
 
@@ -133,6 +134,45 @@ func TestSilenceLeavesOneAtATimeWithGrowingPauses(t *testing.T) {
 	}
 }
 
+// TestWhatHangsKeepsNobodyFromTrying: the provider lets many hang, and then refuses connections. When it takes texts again, those that
+// still hang until their deadline hold up nothing.
+func TestWhatHangsKeepsNobodyFromTrying(t *testing.T) {
+	t.Parallel()
+	p, c := paced(Policy{Slots: 64})
+	all := take(t, p, c, 64)
+	hanging, away := all[:50], all[50:]
+	for _, s := range away {
+		p.done(s, Outcome{Class: NotSent, Detail: "dial"})
+	}
+	if state, _ := p.status(); state != paceAway {
+		t.Fatalf("it is %s", state)
+	}
+	c.add(p.resting() + time.Millisecond)
+	if none(t, p) {
+		t.Fatal("nothing can be tried")
+	}
+	probe := take(t, p, c, 1)[0]
+	if !none(t, p) {
+		t.Error("two are tried at once")
+	}
+	p.done(probe, took)
+	for range 10 {
+		_, slots := p.status()
+		for _, s := range take(t, p, c, slots) {
+			p.done(s, took)
+		}
+	}
+	for _, s := range hanging {
+		p.done(s, lost)
+	}
+	if state, slots := p.status(); state != paceOK || slots < 32 {
+		t.Errorf("%s, %d slots", state, slots)
+	}
+	if p.held != 0 || p.old != 0 || p.beside != 0 {
+		t.Errorf("at the end %d, %d and %d are out", p.held, p.old, p.beside)
+	}
+}
+
 func TestAnAccountThatIsRefusedIsProbed(t *testing.T) {
 	t.Parallel()
 	p, c := paced(Policy{Slots: 64})
@@ -169,9 +209,8 @@ func TestAFewThatHangDoNotStopTheOthers(t *testing.T) {
 	all, _ := paced(Policy{Slots: 16})
 	out := 0
 	for ; !none(t, all) && out < 1000; out++ {
-		s := &slot{began: c.Now()}
-		all.acquire(t.Context(), 1)
-		all.stepAside(s)
+		_, round := all.acquire(t.Context(), 1)
+		all.stepAside(&slot{round: round, began: c.Now()})
 	}
 	if want := 16 + firstTrust; out != want {
 		t.Errorf("all hang, and %d are out; want %d", out, want)
@@ -189,9 +228,9 @@ func TestThePacerNeverMiscounts(t *testing.T) {
 		rt.Repeat(map[string]func(*rapid.T){
 			"take": func(rt *rapid.T) {
 				if !none(t, p) {
-					n := p.acquire(t.Context(), rapid.IntRange(1, 10).Draw(rt, "n"))
+					n, round := p.acquire(t.Context(), rapid.IntRange(1, 10).Draw(rt, "n"))
 					for range n {
-						out = append(out, &slot{began: c.Now()})
+						out = append(out, &slot{round: round, began: c.Now()})
 					}
 				}
 			},
@@ -210,8 +249,8 @@ func TestThePacerNeverMiscounts(t *testing.T) {
 			},
 			"wait": func(*rapid.T) { c.add(time.Second) },
 			"": func(rt *rapid.T) {
-				if p.held < 0 || p.beside < 0 || p.held+p.beside != len(out) || p.beside > 4 || p.limit < 1 || p.limit > 8 {
-					rt.Fatalf("%d held, %d beside, limit %.1f; %d are out", p.held, p.beside, p.limit, len(out))
+				if p.held < 0 || p.beside < 0 || p.old < 0 || p.held+p.old+p.beside != len(out) || p.beside > 4 || p.old > 8+4 || p.limit < 1 || p.limit > 8 {
+					rt.Fatalf("%d held, %d of rounds before, %d beside, limit %.1f; %d are out", p.held, p.old, p.beside, p.limit, len(out))
 				}
 			},
 		})

@@ -2,6 +2,8 @@ package notifier
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -242,15 +244,21 @@ func (b bucket) lock(ctx context.Context, tx *sqldb.Tx) (filling, error) {
 	if err != nil {
 		return filling{}, err
 	}
-	if _, err := tx.Exec(ctx, `INSERT INTO token_bucket (name, tokens, updated_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`,
-		b.name, b.burst, sqldb.At(now)); err != nil {
-		return filling{}, fmt.Errorf("make the budget %s: %w", b.name, err)
-	}
 	var row struct {
 		Tokens    float64    `db:"tokens"`
 		UpdatedAt sqldb.Time `db:"updated_at"`
 	}
-	err = tx.Get(ctx, &row, `SELECT tokens, updated_at FROM token_bucket WHERE name = ?`+tx.ForUpdate(), b.name)
+	read := func() error {
+		return tx.Get(ctx, &row, `SELECT tokens, updated_at FROM token_bucket WHERE name = ?`+tx.ForUpdate(), b.name)
+	}
+	err = read()
+	if errors.Is(err, sql.ErrNoRows) { // the first time of all
+		if _, err := tx.Exec(ctx, `INSERT INTO token_bucket (name, tokens, updated_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`,
+			b.name, b.burst, sqldb.At(now)); err != nil {
+			return filling{}, fmt.Errorf("make the budget %s: %w", b.name, err)
+		}
+		err = read()
+	}
 	if err != nil {
 		return filling{}, fmt.Errorf("read the budget %s: %w", b.name, err)
 	}

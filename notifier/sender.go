@@ -61,7 +61,7 @@ func (s *sender) run(ctx, hard context.Context) {
 	var flights sync.WaitGroup
 	defer flights.Wait()
 	for ctx.Err() == nil {
-		n := s.pace.acquire(ctx, s.policy.Slots)
+		n, round := s.pace.acquire(ctx, s.policy.Slots)
 		if n == 0 {
 			return
 		}
@@ -75,12 +75,12 @@ func (s *sender) run(ctx, hard context.Context) {
 			s.log.Error("cannot begin attempts", "error", err)
 			s.pace.hold(time.Second)
 		}
-		s.pace.release(n - len(b.requests))
+		s.pace.release(n-len(b.requests), round)
 		if len(b.requests) > 0 {
 			sabotage.Point("sender.after_attempt")
 		}
 		for _, r := range b.requests {
-			flights.Go(func() { s.fly(hard, r, started) })
+			flights.Go(func() { s.fly(hard, r, round, started) })
 		}
 		switch {
 		case b.wait > 0: // nothing else can be sent before there is budget for it

@@ -65,7 +65,7 @@ func (f *figures) relayed(e event.Event) {
 // How often what is asked for the figures alone is asked.
 const (
 	brokerLook   = 5 * time.Second
-	oversoldLook = time.Minute
+	oversoldLook = 10 * time.Second
 )
 
 // watch asks the brokers and the database again and again, so that neither a readiness probe nor Prometheus waits for them.
@@ -88,7 +88,8 @@ func (f *figures) watch() {
 	}
 	every(brokerLook, f.lookAtBroker)
 	if f.app.cfg.has(API) {
-		every(oversoldLook, f.lookForOversold)
+		tour := booking.NewOversoldLook(f.app.db)
+		every(oversoldLook, func(ctx context.Context) { f.lookForOversold(ctx, tour) })
 	}
 	f.app.onStop("figures", func(context.Context) error { cancel(); jobs.Wait(); return nil })
 }
@@ -108,8 +109,8 @@ func (f *figures) lookAtBroker(ctx context.Context) {
 	f.lag.Store(lag)
 }
 
-func (f *figures) lookForOversold(ctx context.Context) {
-	n, err := booking.Oversold(ctx, f.app.db)
+func (f *figures) lookForOversold(ctx context.Context, tour *booking.OversoldLook) {
+	n, err := tour.Look(ctx)
 	switch {
 	case ctx.Err() != nil:
 	case err != nil:
@@ -136,7 +137,7 @@ var (
 	relayed   = desc("ansim_relay_published_total", "Events that this process's relay has published, repeats included.")
 	bookQueue = desc("ansim_booking_queue", "Requests that wait for this process's writer.")
 
-	oversold = desc("ansim_oversold_slots", "Coming slots with more reservations than places, a minute ago at most; must be 0.")
+	oversold = desc("ansim_oversold_slots", "Coming slots with more reservations than places, as the last tour through all of them found; must be 0.")
 	oldest   = desc("ansim_oldest_unconfirmed_seconds", "Age of the oldest committed change whose text the provider has not accepted; "+
 		"the master alarm: it sees a dead relay, a dead notifier and a lost Kafka alike.")
 	messages    = desc("ansim_messages_waiting", "Messages that are not finished, by state; person: held or failed, somebody has to decide.", "state")

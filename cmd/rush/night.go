@@ -6,15 +6,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"time"
 
 	"ansim/notifier"
 	"ansim/schema/audit"
+	"ansim/schema/sqldb"
 )
 
-// arrivals is how long texts that the network took may be on their way to their phones, and receipts on their way to us.
+// arrivals is how long nothing may arrive, of texts on their way to their phones and receipts on their way to us, before those that are
+// missing are not waited for.
 const arrivals = 15 * time.Second
 
 // Run plays the night and returns what came of it. When ctx ends, the night does, and what had come of it by then is returned
@@ -62,6 +65,7 @@ func (st *stage) open(ctx context.Context) error {
 	if err := st.lookAtKafka(ctx); err != nil {
 		return err
 	}
+	st.servers = st.findServers()
 	if err := st.openService(ctx); err != nil {
 		return err
 	}
@@ -102,6 +106,13 @@ func (st *stage) play(ctx context.Context, w *watcher) (*Result, error) {
 		}
 	}
 	w.look(context.WithoutCancel(ctx))
+	for _, server := range st.servers { // before the judging, which costs them, too
+		if u, known := server.usage(); known {
+			st.costs = append(st.costs, u)
+		} else {
+			res.Notes = append(res.Notes, "what "+server.name+" cost is not in the table of costs: it cannot be looked at from here")
+		}
+	}
 	return res, nil
 }
 
@@ -165,11 +176,16 @@ func (st *stage) settle(ctx context.Context) error {
 	}
 	late := time.NewTimer(arrivals)
 	defer late.Stop()
+	least := math.MaxInt
 	for {
 		var open int
-		err := st.db.Peek(ctx, &open, `SELECT COUNT(*) FROM message WHERE state IN ('accepted', 'sent')`)
+		err := st.db.Peek(ctx, &open, `SELECT COUNT(*) FROM message_queue WHERE job = 'poll'`)
 		if err == nil && open == 0 {
 			return nil
+		}
+		if err == nil && open < least {
+			least = open
+			late.Reset(arrivals)
 		}
 		select {
 		case <-tick.C:
@@ -204,9 +220,21 @@ func (st *stage) reckon(ctx context.Context, w *watcher, res *Result) error {
 		return err
 	}
 	defer log.Close()
-	report, err := audit.Run(ctx, st.db, audit.Options{Log: log})
+	judge, err := sqldb.Open(ctx, st.database(), sqldb.Options{ReadOnly: true}) // which may take its time
 	if err != nil {
 		return fmt.Errorf("judge: %w", err)
+	}
+	defer judge.Close()
+	report, err := audit.Run(ctx, judge, audit.Options{Log: log})
+	if err != nil {
+		return fmt.Errorf("judge: %w", err)
+	}
+	var lastReceipt *sqldb.Time
+	if err := judge.Peek(ctx, &lastReceipt, `SELECT MAX(received_at) FROM receipt`); err != nil {
+		return fmt.Errorf("read when the last receipt came: %w", err)
+	}
+	if lastReceipt != nil {
+		res.LastReceipt = lastReceipt.Time
 	}
 	res.Audit = report
 	if res.Stored, err = st.stored(ctx); err != nil {

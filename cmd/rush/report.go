@@ -93,6 +93,9 @@ func (r *Result) Refused() (out []struct {
 // Lasted and the others are for the page.
 func (r *Result) Lasted() string { return seconds(r.lasted().Seconds()) }
 
+// Received is the time from the first click to the last receipt.
+func (r *Result) Received() string { return seconds(r.since(r.LastReceipt).Seconds()) }
+
 // PerSecond is how many people a second were served.
 func (r *Result) PerSecond() string { return thousands(r.perSecond()) }
 

@@ -42,6 +42,7 @@ type Result struct {
 	Answer, Know, Look           spread // seconds
 	Clicks, Bookings, Sent       []int  // a second, from the first second of the gate on
 	FirstClick, LastText         time.Time
+	LastReceipt                  time.Time // of those that the phone network has given; zero when there is none
 }
 
 // machine is where it was played, and by what.
@@ -227,7 +228,6 @@ func (st *stage) describe(ctx context.Context, r *Result) error {
 	query := `SELECT 'SQLite ' || sqlite_version()`
 	if !st.embedded() {
 		query, r.Machine.Kafka = `SELECT 'PostgreSQL ' || split_part(version(), ' ', 2)`, "Apache Kafka"
-		r.Notes = append(r.Notes, "what PostgreSQL and Kafka cost is not in the table of costs: the rush did not start them")
 	}
 	return st.db.Peek(ctx, &r.Machine.Database, query)
 }

@@ -38,6 +38,7 @@ type stage struct {
 	mu      sync.Mutex
 	members []*member
 	costs   []usage // of processes that have ended
+	servers []server
 }
 
 // member is one process of the service. A new one takes its place when it was killed, at the same address.

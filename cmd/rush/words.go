@@ -24,7 +24,9 @@ type Summary struct {
 	Risked      int64          `json:"duplicates_risked"`
 	Oversold    int64          `json:"oversold"`
 	Violations  int64          `json:"violations"`
-	Seconds     float64        `json:"seconds"` // from the first click to the last text
+	Seconds     float64        `json:"seconds"`          // from the first click to the last text
+	Receipts    float64        `json:"receipts_seconds"` // from the first click to the last receipt
+	Unconfirmed int64          `json:"receipts_missing"` // texts of which the phone network has not said yet what became
 	PerSecond   float64        `json:"people_per_second"`
 	KnowP50     float64        `json:"know_p50"`
 	KnowP99     float64        `json:"know_p99"`
@@ -39,7 +41,7 @@ func (r *Result) Summary() Summary {
 	f := r.Audit.Figures
 	s := Summary{People: r.Options.People, Came: r.Came, Booked: r.Booked, Refused: r.Refusals, NoAnswer: r.NoAnswer, Told: r.Told,
 		NotTold: r.NotTold, Phantoms: r.Phantoms, Lost: f.Lost, Duplicates: f.Duplicates, Risked: f.Risked, Oversold: f.Oversold,
-		Violations: r.violations(), Seconds: r.lasted().Seconds(), PerSecond: r.perSecond(), KnowP50: r.Know.P50, KnowP99: r.Know.P99,
+		Violations: r.violations(), Seconds: r.lasted().Seconds(), Receipts: r.since(r.LastReceipt).Seconds(), Unconfirmed: f.Queue.Poll, PerSecond: r.perSecond(), KnowP50: r.Know.P50, KnowP99: r.Know.P99,
 		KnowMax: r.Know.Max, Requests: r.Requests, Interrupted: r.Interrupted, OK: r.OK()}
 	return s
 }
@@ -52,11 +54,14 @@ func (r *Result) violations() (n int64) {
 }
 
 // lasted is the time from the first click to the last text.
-func (r *Result) lasted() time.Duration {
-	if r.FirstClick.IsZero() || r.LastText.Before(r.FirstClick) {
+func (r *Result) lasted() time.Duration { return r.since(r.LastText) }
+
+// since is the time from the first click to a moment, 0 when there is none.
+func (r *Result) since(t time.Time) time.Duration {
+	if r.FirstClick.IsZero() || t.Before(r.FirstClick) {
 		return 0
 	}
-	return r.LastText.Sub(r.FirstClick)
+	return t.Sub(r.FirstClick)
 }
 
 // perSecond is how many people a second were served: booked and told.
@@ -95,8 +100,12 @@ func (r *Result) WriteText(w io.Writer) error {
 	}
 	say("%d of those with a place were told by text; half of them within %s of their click, 99 of 100 within %s, the last after %s.", r.Told,
 		seconds(r.Know.P50), seconds(r.Know.P99), seconds(r.Know.Max))
-	say("From the first click to the last text: %s; %.0f people a second.", seconds(r.lasted().Seconds()), r.perSecond())
+	say("From the first click to the last text: %s; %.0f people a second. To the last receipt: %s.", seconds(r.lasted().Seconds()), r.perSecond(),
+		seconds(r.since(r.LastReceipt).Seconds()))
 	f := r.Audit.Figures
+	if n := f.Queue.Poll; n > 0 {
+		say("  of %d texts the phone network has not said yet what became", n)
+	}
 	say("Not told %d, lost %d, texts about nobody's place %d, duplicates %d (risked on purpose %d), oversold %d.", r.NotTold, f.Lost, r.Phantoms,
 		f.Duplicates, f.Risked, f.Oversold)
 	for _, what := range r.Wrong {
@@ -119,6 +128,8 @@ func seconds(s float64) string {
 		return fmt.Sprintf("%.0f ms", s*1000)
 	case s < 100:
 		return fmt.Sprintf("%.1f s", s)
+	case s < 1000 && int(s)%60 != 0:
+		return fmt.Sprintf("%d min %d s", int(s)/60, int(s)%60)
 	case s < 3*3600:
 		return fmt.Sprintf("%.0f min", s/60)
 	}

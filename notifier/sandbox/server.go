@@ -40,7 +40,7 @@ type Options struct {
 	// SentAfter and DeliveredAfter are the least and the greatest time from taking a text to its states.
 	// Default 20–60 ms and 80–400 ms. A greatest of 0 keeps the default; use 1 ns for at once.
 	SentAfter, DeliveredAfter [2]time.Duration
-	// CallbackWorkers bounds the callbacks that are under way at once. Default 32.
+	// CallbackWorkers bounds the callbacks that are under way at once. Default 256.
 	CallbackWorkers int
 	// CallbackTimeout bounds one try of a callback, and all of them together. Default 15 s, as Twilio's.
 	CallbackTimeout time.Duration
@@ -130,7 +130,7 @@ func (o Options) withDefaults() Options {
 	if o.DeliveredAfter[1] == 0 {
 		o.DeliveredAfter = [2]time.Duration{80 * time.Millisecond, 400 * time.Millisecond}
 	}
-	o.CallbackWorkers = cmp.Or(o.CallbackWorkers, 32)
+	o.CallbackWorkers = cmp.Or(o.CallbackWorkers, 256)
 	o.CallbackTimeout = cmp.Or(o.CallbackTimeout, 15*time.Second)
 	if o.CallbackRetries == nil {
 		o.CallbackRetries = []time.Duration{100 * time.Millisecond, 500 * time.Millisecond, time.Second}
