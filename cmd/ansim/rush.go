@@ -20,6 +20,7 @@ type rushCmd struct {
 	Kafka       string        `placeholder:"BROKERS" help:"host:port,… of an empty Kafka; goes with --database-url."`
 	Faults      rush.Faults   `default:"night" enum:"none,night,harsh" help:"What is broken on purpose meanwhile: none, night or harsh."`
 	Elsewhere   bool          `help:"Lets the database and the brokers be on another machine."`
+	Language    rush.Language `default:"en" enum:"en,ko" help:"Of the report: en or ko."`
 	Report      string        `placeholder:"FILE.html" help:"Where the report goes; it is overwritten."`
 	JSON        bool          `name:"json" help:"The last line of stdout is the outcome as one JSON object."`
 }
@@ -48,7 +49,7 @@ func (c *rushCmd) Run(e *env) (err error) {
 	}
 	shown := newProgress(e.stdout)
 	res, err := rush.Run(e.ctx, rush.Options{People: c.People, Over: c.Over, Seed: c.Seed, DatabaseURL: c.DatabaseURL, Kafka: c.Kafka,
-		Faults: c.Faults, Elsewhere: c.Elsewhere, Program: program, Watch: shown.watch, Say: shown.say})
+		Faults: c.Faults, Language: c.Language, Elsewhere: c.Elsewhere, Program: program, Watch: shown.watch, Say: shown.say})
 	shown.close()
 	if errors.Is(err, rush.ErrUsage) {
 		return fmt.Errorf("%w: %w", app.ErrUsage, err)

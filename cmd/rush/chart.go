@@ -16,6 +16,7 @@ type series struct {
 
 // chart is a drawing of values over the seconds since the gate, and the table that says the same.
 type chart struct {
+	Speech          Speech
 	ID, Title, What string // What says in a sentence what is to be seen
 	Unit            string
 	From            int // the first second
@@ -65,7 +66,7 @@ func (c chart) SVG() template.HTML {
 	}
 	step := nice(float64(n) / 8)
 	for s := math.Ceil(float64(c.From)/step) * step; s <= float64(c.From+n-1); s += step {
-		fmt.Fprintf(&b, `<text class="tick" x="%.1f" y="%g" text-anchor="middle">%g s</text>`, x(s-float64(c.From)), high-10, s)
+		fmt.Fprintf(&b, `<text class="tick" x="%.1f" y="%g" text-anchor="middle">%s</text>`, x(s-float64(c.From)), high-10, c.Speech.say("%s s", thousands(s)))
 	}
 	for _, m := range c.Marks {
 		at := x(m.At - float64(c.From))
@@ -98,9 +99,9 @@ func (c chart) Table() (out []Row) {
 	each := max(1, (n+rows-1)/rows)
 	for from := 0; from < n; from += each {
 		to := min(n, from+each)
-		r := Row{When: fmt.Sprintf("%d s", c.From+from)}
+		r := Row{When: c.Speech.say("%s s", thousands(float64(c.From+from)))}
 		if each > 1 {
-			r.When = fmt.Sprintf("%d to %d s", c.From+from, c.From+to-1)
+			r.When = c.Speech.say("%s to %s s", thousands(float64(c.From+from)), thousands(float64(c.From+to-1)))
 		}
 		for _, s := range c.Series {
 			sum := 0.0
@@ -115,7 +116,7 @@ func (c chart) Table() (out []Row) {
 }
 
 // bars are a spread, drawn as one bar for each step.
-func (s spread) SVG(id string) template.HTML {
+func (s spread) SVG(w Speech, id string) template.HTML {
 	most := 1.0
 	for _, st := range s.Steps {
 		most = max(most, float64(st.N))
@@ -127,7 +128,7 @@ func (s spread) SVG(id string) template.HTML {
 	for i, st := range s.Steps {
 		at := row * float64(i)
 		fmt.Fprintf(&b, `<text class="tick" x="130" y="%.1f" text-anchor="end">%s</text><rect class="bar" x="140" y="%.1f" width="%.1f" height="18" rx="2"/><text class="tick" x="%.1f" y="%.1f">%s</text>`,
-			at+18, template.HTMLEscapeString(s.Name(i)), at+4, max(1, 470*float64(st.N)/most), 148+max(1, 470*float64(st.N)/most), at+18,
+			at+18, template.HTMLEscapeString(s.Name(w, i)), at+4, max(1, 470*float64(st.N)/most), 148+max(1, 470*float64(st.N)/most), at+18,
 			template.HTMLEscapeString(thousands(float64(st.N))+s.share(i)))
 	}
 	b.WriteString("</svg>")
@@ -135,15 +136,15 @@ func (s spread) SVG(id string) template.HTML {
 }
 
 // Name says which times step i holds.
-func (s spread) Name(i int) string {
+func (s spread) Name(w Speech, i int) string {
 	last := s.Steps[max(0, i-1)].AtMost
 	switch {
 	case s.Steps[i].AtMost == 0:
-		return "over " + seconds(last)
+		return w.say("over %s", w.seconds(last))
 	case i == 0:
-		return "up to " + seconds(s.Steps[0].AtMost)
+		return w.say("up to %s", w.seconds(s.Steps[0].AtMost))
 	}
-	return seconds(last) + " to " + seconds(s.Steps[i].AtMost)
+	return w.say("%s to %s", w.seconds(last), w.seconds(s.Steps[i].AtMost))
 }
 
 func (s spread) share(i int) string {

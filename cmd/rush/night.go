@@ -110,7 +110,7 @@ func (st *stage) play(ctx context.Context, w *watcher) (*Result, error) {
 		if u, known := server.usage(); known {
 			st.costs = append(st.costs, u)
 		} else {
-			res.Notes = append(res.Notes, "what "+server.name+" cost is not in the table of costs: it cannot be looked at from here")
+			res.Notes = append(res.Notes, fmt.Sprintf(unseen, server.name))
 		}
 	}
 	return res, nil

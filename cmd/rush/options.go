@@ -16,6 +16,15 @@ const (
 	Harsh Faults = "harsh" // one process of each role is killed, the provider is away for a while
 )
 
+// Language is that of the report; what is said while the night goes on is English.
+type Language string
+
+// The languages.
+const (
+	English Language = "en"
+	Korean  Language = "ko"
+)
+
 // ErrUsage marks options that cannot be meant.
 var ErrUsage = errors.New("wrong use")
 
@@ -44,8 +53,9 @@ type Options struct {
 	DatabaseURL string        // PostgreSQL; empty for SQLite in a folder of its own
 	Kafka       string        // brokers; empty for the embedded one
 	Faults      Faults
-	Elsewhere   bool   // lets database and brokers be on another machine
-	Program     string // the binary of this program
+	Language    Language // of the report; English unless told
+	Elsewhere   bool     // lets database and brokers be on another machine
+	Program     string   // the binary of this program
 	// Watch is told how far the night is, twice a second.
 	Watch func(Progress)
 	// Say is told what happens, a line each.
@@ -74,6 +84,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Faults == "" {
 		o.Faults = Night
+	}
+	if o.Language == "" {
+		o.Language = English
 	}
 	return o
 }

@@ -20,9 +20,10 @@ const siteSaid = 93 * time.Hour
 func (r *Result) WriteHTML(w io.Writer) error {
 	t, err := template.New("report").Funcs(template.FuncMap{
 		"n":       func(v any) string { return number(v) },
-		"seconds": seconds,
+		"t":       r.Speech().say,
+		"lang":    func() Language { return r.Options.Language },
+		"seconds": r.Speech().seconds,
 		"time":    func(t time.Time) string { return t.Format("2006-01-02 15:04:05 MST") },
-		"add":     func(a, b int) int { return a + b },
 		"mib":     func(b int64) string { return fmt.Sprintf("%.0f MiB", float64(b)/(1<<20)) },
 	}).Parse(page)
 	if err != nil {
@@ -43,17 +44,21 @@ func number(v any) string {
 	return fmt.Sprint(v)
 }
 
+// Speech is the language of the report.
+func (r *Result) Speech() Speech { return Speech{korean: r.Options.Language == Korean} }
+
 // Headline is the night in one sentence.
 func (r *Result) Headline() string {
+	say := r.Speech().say
 	switch {
 	case r.Came == 0:
-		return "The night was stopped before anybody came."
+		return say("The night was stopped before anybody came.")
 	case r.Interrupted:
-		return fmt.Sprintf("The night was stopped before its end. Until then %s people had come, and %s had a place.", number(r.Came), number(r.Booked))
+		return say("The night was stopped before its end. Until then %s people had come, and %s had a place.", number(r.Came), number(r.Booked))
 	case r.OK():
-		return fmt.Sprintf("%s people came at once. %s have a place, and every one of them knows it.", number(r.Came), number(r.Booked))
+		return say("%s people came at once. %s have a place, and every one of them knows it.", number(r.Came), number(r.Booked))
 	}
-	return fmt.Sprintf("%s people came at once. %s have a place. Not everything went as promised: see below.", number(r.Came), number(r.Booked))
+	return say("%s people came at once. %s have a place. Not everything went as promised: see below.", number(r.Came), number(r.Booked))
 }
 
 // Beside compares the slowest text with what the site of that night said; empty when there is nothing to compare.
@@ -61,19 +66,19 @@ func (r *Result) Beside() string {
 	if r.Know.N == 0 {
 		return ""
 	}
-	return fmt.Sprintf("In July 2021 the site told those who waited that it would take %.0f hours. Here the last of those with a place knew after %s.",
-		siteSaid.Hours(), seconds(r.Know.Max))
+	return r.Speech().say("In July 2021 the site told those who waited that it would take %s hours. Here the last of those with a place knew after %s.",
+		number(siteSaid.Hours()), r.Speech().seconds(r.Know.Max))
 }
 
 // Kept says in words whether the promises were kept.
 func (r *Result) Kept() string {
 	if n := r.violations(); n > 0 {
-		return fmt.Sprintf("%s violations were found.", number(n))
+		return r.Speech().say("%s violations were found.", number(n))
 	}
 	if r.Audit.Failed(true) {
-		return "Nothing is broken; some of it was still open when the night ended."
+		return r.Speech().say("Nothing is broken; some of it was still open when the night ended.")
 	}
-	return "Every one holds."
+	return r.Speech().say("Every one holds.")
 }
 
 // Refused are the reasons with their numbers of people.
@@ -85,19 +90,18 @@ func (r *Result) Refused() (out []struct {
 		out = append(out, struct {
 			Why string
 			N   int
-		}{why, r.Refusals[why]})
+		}{r.Speech().say(why), r.Refusals[why]})
 	}
 	return out
 }
 
 // Lasted and the others are for the page.
-func (r *Result) Lasted() string { return seconds(r.lasted().Seconds()) }
+func (r *Result) Lasted() string {
+	return r.Speech().say("%s, %s people a second", r.Speech().seconds(r.lasted().Seconds()), thousands(r.perSecond()))
+}
 
 // Received is the time from the first click to the last receipt.
-func (r *Result) Received() string { return seconds(r.since(r.LastReceipt).Seconds()) }
-
-// PerSecond is how many people a second were served.
-func (r *Result) PerSecond() string { return thousands(r.perSecond()) }
+func (r *Result) Received() string { return r.Speech().seconds(r.since(r.LastReceipt).Seconds()) }
 
 // Seed is the crowd's, as digits.
 func (r *Result) Seed() string { return fmt.Sprint(r.Options.Seed) }
@@ -108,9 +112,9 @@ func (r *Result) Shape() string { return strings.Join(r.Options.shape(), " · ")
 // PerBooking is how many bytes of database a booking took.
 func (r *Result) PerBooking() string {
 	if r.Booked == 0 {
-		return "not known"
+		return ""
 	}
-	return thousands(float64(r.Stored) / float64(r.Booked))
+	return r.Speech().say("That is %s bytes for each booking.", thousands(float64(r.Stored)/float64(r.Booked)))
 }
 
 // CPU is the time that all processes of the rush took together, and what that comes to for each booking.
@@ -119,10 +123,11 @@ func (r *Result) CPU() string {
 	for _, u := range r.Costs {
 		all += u.CPU
 	}
+	w := r.Speech()
 	if r.Booked == 0 {
-		return seconds(all.Seconds())
+		return w.say("Together %s.", w.seconds(all.Seconds()))
 	}
-	return fmt.Sprintf("%s, %s for each booking", seconds(all.Seconds()), seconds(all.Seconds()/float64(r.Booked)))
+	return w.say("Together %s of processor time, %s ms for each booking.", w.seconds(all.Seconds()), fmt.Sprintf("%.2f", 1000*all.Seconds()/float64(r.Booked)))
 }
 
 // Effect is a fault and what could be seen of it.
@@ -138,7 +143,7 @@ type Effect struct {
 func (r *Result) Effects() (out []Effect) {
 	for i, f := range r.Faults {
 		from, to := f.At.Sub(r.Gate).Seconds(), f.Until.Sub(r.Gate).Seconds()
-		out = append(out, Effect{Number: i + 1, When: fmt.Sprintf("%.1f s", from), What: f.What, Lasted: seconds(to - from),
+		out = append(out, Effect{Number: i + 1, When: r.Speech().seconds(from), What: f.What, Lasted: r.Speech().seconds(to - from),
 			Before: thousands(mean(r.Sent, from-5, from)), During: thousands(mean(r.Sent, from, max(to, from+1))),
 			Silence: r.silence(from, to+10), Err: f.Err})
 	}
@@ -168,9 +173,9 @@ func (r *Result) silence(from, to float64) string {
 		longest = max(longest, run)
 	}
 	if longest == 0 {
-		return "under 1 s"
+		return r.Speech().say("under 1 s")
 	}
-	return fmt.Sprintf("%d s", longest)
+	return r.Speech().say("%s s", number(longest))
 }
 
 func (r *Result) marks() (out []mark) {
@@ -182,15 +187,17 @@ func (r *Result) marks() (out []mark) {
 
 // Pace is how many people clicked and got a place, and how many texts went out, each second.
 func (r *Result) Pace() chart {
-	return chart{ID: "pace", Title: "The night, second by second", Unit: "a second", Marks: r.marks(),
-		What:   "Clicks, bookings and texts a second, from the opening of the gate on. Numbers at the top are the faults below.",
-		Series: []series{{"clicks", floats(r.Clicks)}, {"bookings", floats(r.Bookings)}, {"texts", floats(r.Sent)}}}
+	say := r.Speech().say
+	return chart{Speech: r.Speech(), ID: "pace", Title: say("The night, second by second"), Unit: say("a second"), Marks: r.marks(),
+		What:   say("Clicks, bookings and texts a second, from the opening of the gate on. Numbers at the top are the faults below."),
+		Series: []series{{say("clicks"), floats(r.Clicks)}, {say("bookings"), floats(r.Bookings)}, {say("texts"), floats(r.Sent)}}}
 }
 
 // Waits is what waited.
 func (r *Result) Waits() chart {
-	c := chart{ID: "waits", Title: "What waited", Unit: "at that moment", Marks: r.marks(),
-		What: "Changes that were not yet in Kafka, texts that were not yet sent, and texts of which the answer was lost, at each second."}
+	say := r.Speech().say
+	c := chart{Speech: r.Speech(), ID: "waits", Title: say("What waited"), Unit: say("at that moment"), Marks: r.marks(),
+		What: say("Changes that were not yet in Kafka, texts that were not yet sent, and texts of which the answer was lost, at each second.")}
 	var publish, send, unknown []float64
 	for _, s := range r.Samples {
 		n := int(s.At.Sub(r.Gate) / time.Second)
@@ -202,7 +209,7 @@ func (r *Result) Waits() chart {
 		}
 		publish[n], send[n], unknown[n] = max(publish[n], float64(s.WaitPublish)), max(send[n], float64(s.WaitSend)), max(unknown[n], float64(s.Unknown))
 	}
-	c.Series = []series{{"not in Kafka yet", publish}, {"texts not sent yet", send}, {"answers lost", unknown}}
+	c.Series = []series{{say("not in Kafka yet"), publish}, {say("texts not sent yet"), send}, {say("answers lost"), unknown}}
 	return c
 }
 

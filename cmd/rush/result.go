@@ -212,6 +212,9 @@ func spreadOf(all []float64) (s spread) {
 	return s
 }
 
+// uncommitted is the note about a program of which no commit tells the source.
+const uncommitted = "the program was built from files that are not committed"
+
 // describe says where the night was played.
 func (st *stage) describe(ctx context.Context, r *Result) error {
 	r.Machine = machine{System: runtime.GOOS + "/" + runtime.GOARCH, Go: runtime.Version(), Processors: runtime.NumCPU(), Kafka: "embedded"}
@@ -221,7 +224,7 @@ func (st *stage) describe(ctx context.Context, r *Result) error {
 			case s.Key == "vcs.revision":
 				r.Machine.Commit = s.Value[:min(12, len(s.Value))]
 			case s.Key == "vcs.modified" && s.Value == "true":
-				r.Notes = append(r.Notes, "the program was built from files that are not committed")
+				r.Notes = append(r.Notes, uncommitted)
 			}
 		}
 	}

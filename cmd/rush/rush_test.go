@@ -2,12 +2,18 @@ package rush
 
 import (
 	"errors"
+	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
+
+	"ansim/schema/audit"
+	"ansim/schema/sqldb"
+	"ansim/test/dbtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -153,7 +159,7 @@ func TestSpread(t *testing.T) {
 	got := map[string]int{}
 	sum := 0
 	for i, st := range s.Steps {
-		got[s.Name(i)] = st.N
+		got[s.Name(Speech{}, i)] = st.N
 		sum += st.N
 	}
 	if got["up to 100 ms"] != 100 || got["500 ms to 1.0 s"] != 500 || got["over 5 min"] != 1 || sum != 1001 {
@@ -277,5 +283,52 @@ func TestTheReportSaysWhatItsFiguresSay(t *testing.T) {
 	var b strings.Builder
 	if err := stopped.WriteText(&b); err != nil || !strings.Contains(b.String(), "stopped before its end") {
 		t.Errorf("%q, %v", b.String(), err)
+	}
+}
+
+// TestTheKoreanReportIsKorean: whatever the report says, it says in Korean but for names and units.
+func TestTheKoreanReportIsKorean(t *testing.T) {
+	t.Parallel()
+	audited, err := audit.Run(t.Context(), dbtest.SQLite(t, sqldb.Options{}), audit.Options{Log: strings.NewReader("")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stopped := &Result{Options: Options{Language: Korean}.withDefaults(), Interrupted: true}
+	missed := night(func(_ []*entry, ts *[]text) { *ts = (*ts)[1:2] })
+	missed.Options.Language = Korean
+	whole := night(nil)
+	whole.Options = Options{Language: Korean, Faults: Harsh, DatabaseURL: "postgres://127.0.0.1/rush", Kafka: "127.0.0.1:9092"}.withDefaults()
+	whole.Audit = audited
+	for _, o := range []Options{whole.Options, {Faults: Harsh}} {
+		for _, f := range o.plan() {
+			whole.Faults = append(whole.Faults, happened{At: whole.Gate.Add(time.Second), Until: whole.Gate.Add(70 * time.Minute), What: f.what})
+		}
+	}
+	whole.Notes = []string{uncommitted, fmt.Sprintf(unseen, "PostgreSQL"), fmt.Sprintf(unseen, "Kafka")}
+	whole.Costs = []usage{{Name: "network", CPU: time.Second}, {Name: "crowd", CPU: time.Minute, Memory: 1 << 20}}
+	whole.Refusals = map[string]int{"not-eligible": 1, "not-open-yet": 1, "window-closed": 1, "slot-full": 1, "already-booked": 1}
+	whole.Look = spreadOf([]float64{0.05, 12, 400})
+	whole.Samples = []sample{{At: whole.Gate.Add(time.Second), WaitSend: 3}}
+	names := regexp.MustCompile(`^(ansim|Postgre|log|Kafka|API|CPU|MiB|UTC|KST|api|relay|notifier|embedded|Apache|linux|amd64|go\d.*)$`)
+	tags, styles := regexp.MustCompile(`<[^>]*>`), regexp.MustCompile(`(?s)<style>.*?</style>`)
+	for _, r := range []*Result{stopped, missed, whole} {
+		var b strings.Builder
+		if err := r.WriteHTML(&b); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(b.String(), `<html lang="ko">`) {
+			t.Error("the page does not say that it is Korean")
+		}
+		said := tags.ReplaceAllString(styles.ReplaceAllString(b.String(), ""), " ")
+		for _, word := range regexp.MustCompile(`[A-Za-z][a-z]{2,}`).FindAllString(said, -1) {
+			if !names.MatchString(word) {
+				t.Errorf("the Korean report says %q", word)
+			}
+		}
+	}
+	for english, k := range korean {
+		if strings.Count(english, "%s") != strings.Count(k, "%s") {
+			t.Errorf("%q has other arguments than %q", k, english)
+		}
 	}
 }

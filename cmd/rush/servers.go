@@ -16,6 +16,9 @@ type server struct {
 	before time.Duration
 }
 
+// unseen is the note about a server that cannot be looked at.
+const unseen = "what %s cost is not in the table of costs: it cannot be looked at from here"
+
 // findServers looks for the servers that the rush uses.
 func (o Options) findServers() (found []server) {
 	if o.embedded() {
