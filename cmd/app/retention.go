@@ -18,8 +18,9 @@ import (
 const (
 	// DefaultKeep is how long events and texts are kept unless told: a quarter of a year, in which somebody may still ask.
 	DefaultKeep = 90 * 24 * time.Hour
-	// pruneEvery is the time between two rounds of a service.
-	pruneEvery = time.Hour
+	// pruneEvery is the time between two rounds of a service, and pruneFirst that from its start to the first: also one that is
+	// restarted every half hour gets to it.
+	pruneEvery, pruneFirst = time.Hour, 5 * time.Minute
 	// pruneRest is how many times as long as a step took is waited before the next, so that deleting takes a fifth of the time
 	// and all else goes on in the rest.
 	pruneRest = 4
@@ -151,7 +152,7 @@ func (a *App) startRetention(context.Context) error {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		for wait(ctx, pruneEvery) {
+		for pause := pruneFirst; wait(ctx, pause); pause = pruneEvery {
 			if !a.relay.Leading() {
 				continue
 			}

@@ -8,29 +8,31 @@ import (
 )
 
 // agenda is what people want to do, by when. What is due waits for a free hand, and its time stays what it was: that the crowd
-// is slow must not make the service look fast.
+// is slow must not make the service look fast. Of what is due, that of whoever clicked first goes first: with hands of their own,
+// as everybody had that night, people go on in seconds with what they were told, and do not begin to once the last has clicked.
 type agenda struct{ *plans }
 
 type plans struct {
 	mu    sync.Mutex
-	items todo
-	open  int // due or yet to come, or being done
+	later todo // by when it is due
+	due   todo // by who clicked first
+	open  int  // due or yet to come, or being done
 	wake  chan struct{}
 }
 
 type item struct {
-	due time.Time
-	do  func(context.Context)
+	due, click, order time.Time // order is by which of the two its list goes
+	do                func(context.Context)
 }
 
 type todo []item
 
 func newAgenda() agenda { return agenda{&plans{wake: make(chan struct{}, 1)}} }
 
-// add plans something.
-func (a agenda) add(due time.Time, do func(context.Context)) {
+// add plans something for one who clicked at a time.
+func (a agenda) add(due, click time.Time, do func(context.Context)) {
 	a.mu.Lock()
-	heap.Push(&a.items, item{due, do})
+	heap.Push(&a.later, item{due, click, due, do})
 	a.open++
 	a.mu.Unlock()
 	a.nudge()
@@ -47,16 +49,20 @@ func (a agenda) nudge() {
 func (a agenda) next(now time.Time) (do func(context.Context), wait time.Duration, over bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	for len(a.later) > 0 && !a.later[0].due.After(now) {
+		i := heap.Pop(&a.later).(item)
+		i.order = i.click
+		heap.Push(&a.due, i)
+	}
 	switch {
+	case len(a.due) > 0:
+		return heap.Pop(&a.due).(item).do, 0, false
 	case a.open == 0:
 		return nil, 0, true
-	case len(a.items) == 0:
+	case len(a.later) == 0:
 		return nil, time.Hour, false
 	}
-	if wait = a.items[0].due.Sub(now); wait > 0 {
-		return nil, wait, false
-	}
-	return heap.Pop(&a.items).(item).do, 0, false
+	return nil, a.later[0].due.Sub(now), false
 }
 
 func (a agenda) done() {
@@ -109,7 +115,7 @@ func (a agenda) work(ctx context.Context, hands int) {
 func (t todo) Len() int { return len(t) }
 
 // Less implements heap.Interface.
-func (t todo) Less(i, j int) bool { return t[i].due.Before(t[j].due) }
+func (t todo) Less(i, j int) bool { return t[i].order.Before(t[j].order) }
 
 // Swap implements heap.Interface.
 func (t todo) Swap(i, j int) { t[i], t[j] = t[j], t[i] }

@@ -138,12 +138,12 @@ func (c *crowd) gather(p person) {
 	slot := c.Slots[p.Slot]
 	if p.Knock != 0 {
 		knock := &wish{crowd: c, person: p, entry: e, slot: slot, key: p.identity() + "-early", early: true}
-		c.queue.add(c.Gate.Add(p.Knock), knock.ask)
+		c.queue.add(c.Gate.Add(p.Knock), e.Click, knock.ask)
 	}
 	for device := range p.Devices {
 		w := &wish{crowd: c, person: p, entry: e, slot: slot, key: fmt.Sprintf("%s-%d", p.identity(), device)}
 		at := e.Click.Add(time.Duration(device) * 400 * time.Millisecond)
-		c.queue.add(at, func(ctx context.Context) {
+		c.queue.add(at, e.Click, func(ctx context.Context) {
 			if device == 0 {
 				c.count.clicked.Add(1)
 			}
@@ -152,7 +152,7 @@ func (c *crowd) gather(p person) {
 		if p.Twice && device == 0 {
 			again := *w
 			again.again = true
-			c.queue.add(at.Add(50*time.Millisecond), again.ask)
+			c.queue.add(at.Add(50*time.Millisecond), e.Click, again.ask)
 		}
 	}
 }

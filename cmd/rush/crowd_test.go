@@ -222,14 +222,33 @@ func TestTheAgendaIsInOrder(t *testing.T) {
 			done = append(done, n)
 		}
 	}
-	a.add(began.Add(30*time.Millisecond), note(3))
-	a.add(began.Add(-time.Second), note(1))
-	a.add(began.Add(20*time.Millisecond), func(ctx context.Context) {
-		note(2)(ctx)
-		a.add(began, note(4)) // due long ago, planned only now
-	})
+	at := func(seconds int) time.Time { return began.Add(time.Duration(seconds) * time.Second) }
+	a.add(at(0), at(-3), note(2))
+	a.add(at(0), at(-5), note(1))
+	a.add(at(4), at(-9), note(4))
+	a.add(at(-1), at(-1), note(3))
+	for _, now := range []int{0, 0, 0, 4} {
+		do, _, _ := a.next(at(now))
+		if do == nil {
+			t.Fatalf("after %d s nothing is due; done: %v", now, done)
+		}
+		do(t.Context())
+		a.done()
+		if now == 0 && len(done) == 3 {
+			if do, wait, over := a.next(at(1)); do != nil || wait != 3*time.Second || over {
+				t.Errorf("before the last is due: wait %v, over %v", wait, over)
+			}
+		}
+	}
+	if fmt.Sprint(done) != "[1 2 3 4]" {
+		t.Errorf("%v", done)
+	}
+	if _, _, over := a.next(at(4)); !over {
+		t.Error("nothing is left, and it is not over")
+	}
+	a.add(began, began, func(context.Context) { a.add(began, began, note(5)) }) // who does one thing may plan another
 	a.work(t.Context(), 1)
-	if fmt.Sprint(done) != "[1 2 4 3]" && fmt.Sprint(done) != "[1 2 3 4]" { // 3 may have been due when 4 was planned
+	if done[len(done)-1] != 5 {
 		t.Errorf("%v", done)
 	}
 }

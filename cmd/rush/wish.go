@@ -76,7 +76,7 @@ func (w *wish) ask(ctx context.Context) {
 		e.Full++
 		w.full++
 		w.slot, w.key = a.Alternatives[w.person.N%len(a.Alternatives)].ID, fmt.Sprintf("%s-then-%d", w.key, w.full)
-		c.queue.add(time.Now().Add(w.person.Patience), w.ask)
+		w.later(w.person.Patience)
 	case w.again, a.slug() == "already-booked" && w.person.Devices > 1: // the other press, or the other device, will tell
 	case e.Outcome == "":
 		e.Outcome, e.Answered = a.slug(), time.Now()
@@ -87,8 +87,13 @@ func (w *wish) ask(ctx context.Context) {
 	}
 }
 
-// later asks the same again. The entry is locked.
-func (w *wish) later(d time.Duration) { w.crowd.queue.add(time.Now().Add(d), w.ask) }
+// later asks again after a while.
+func (w *wish) later(d time.Duration) { w.then(time.Now().Add(d), w.ask) }
+
+// then plans something for this person.
+func (w *wish) then(due time.Time, do func(context.Context)) {
+	w.crowd.queue.add(due, w.entry.Click, do) // Click is never written again
+}
 
 // has notes that there is a reservation. The entry is locked.
 func (w *wish) has(a answer) {
@@ -109,10 +114,10 @@ func (w *wish) has(a answer) {
 	e.Outcome, e.Answered, e.ID, e.Code = booked, time.Now(), a.ID, a.Code
 	c.count.booked.Add(1)
 	if w.person.Asks {
-		c.queue.add(e.Answered.Add(w.person.Patience/2), w.look)
+		w.then(e.Answered.Add(w.person.Patience/2), w.look)
 	}
 	if w.person.Cancels {
-		c.queue.add(e.Answered.Add(2*w.person.Patience), w.cancel)
+		w.then(e.Answered.Add(2*w.person.Patience), w.cancel)
 	}
 }
 
@@ -125,7 +130,7 @@ func (w *wish) look(ctx context.Context) {
 	switch {
 	case ctx.Err() != nil:
 	case err != nil || a.status >= 500:
-		w.crowd.queue.add(time.Now().Add(w.person.Patience), w.look)
+		w.then(time.Now().Add(w.person.Patience), w.look)
 	case a.status != http.StatusOK || a.Code != w.entry.Code:
 		w.entry.Wrong = append(w.entry.Wrong, fmt.Sprintf("asked whether they are booked, and told no (status %d)", a.status))
 	case w.entry.Looked == 0:
@@ -141,7 +146,7 @@ func (w *wish) cancel(ctx context.Context) {
 	switch {
 	case ctx.Err() != nil:
 	case err != nil || a.status >= 500 || a.status == http.StatusTooManyRequests || a.slug() == "idempotency-in-progress":
-		w.crowd.queue.add(time.Now().Add(w.person.Patience), w.cancel)
+		w.then(time.Now().Add(w.person.Patience), w.cancel)
 	case a.status != http.StatusOK:
 		w.entry.Wrong = append(w.entry.Wrong, fmt.Sprintf("cannot cancel (status %d)", a.status))
 	default:
