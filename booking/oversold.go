@@ -19,7 +19,7 @@ type OversoldLook struct {
 
 // Of one look: it ends with the slot that makes the first of these be exceeded, and after as many slots as the second.
 const (
-	oversoldPlaces = 100_000
+	oversoldPlaces = 20_000
 	oversoldSlots  = 2_000
 )
 

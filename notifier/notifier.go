@@ -65,11 +65,12 @@ func Start(opts Options) *Notifier {
 	n.job(ctx, "heartbeat", beat, n.heart.beat)
 	rec := &reconciler{db: opts.DB, directory: opts.Directory, provider: opts.Provider, recorder: opts.Recorder,
 		policy: opts.Policy, metrics: opts.Metrics, log: opts.Log, wake: n.Wake, now: time.Now}
+	expire := seldom(rec.expire)
 	n.job(ctx, "expire", opts.Policy.LookEvery, func(ctx context.Context) (bool, error) {
-		handled, err := rec.expire(ctx)
+		handled, err := expire(ctx)
 		return handled >= expireClaim, err
 	})
-	for name, round := range map[string]func(context.Context) (int, error){"look": rec.looks, "poll": rec.polls} {
+	for name, round := range map[string]func(context.Context) (int, error){"look": rec.looks, "poll": seldom(rec.polls)} {
 		n.job(ctx, name, opts.Policy.LookEvery, func(ctx context.Context) (bool, error) {
 			handled, err := round(ctx)
 			return handled >= lookClaim, err // with fewer the budget is used up, or nothing is due
@@ -80,6 +81,22 @@ func Start(opts Options) *Notifier {
 		n.job(ctx, "sweep", opts.Policy.SweepEvery, sw.round)
 	}
 	return n
+}
+
+// seldom leaves out the next nine rounds after one that found nothing to do: what is due after minutes can wait for seconds, and to find
+// that nothing is due costs a busy database more than it seems.
+func seldom(round func(context.Context) (int, error)) func(context.Context) (int, error) {
+	leave := 0
+	return func(ctx context.Context) (handled int, err error) {
+		if leave > 0 {
+			leave--
+			return 0, nil
+		}
+		if handled, err = round(ctx); handled == 0 && err == nil {
+			leave = 9
+		}
+		return handled, err
+	}
 }
 
 // job calls f now and then every d, at once when it says that there is more, until ctx ends.
