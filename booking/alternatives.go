@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"math"
+	"slices"
 	"sort"
 	"time"
 
@@ -19,6 +20,10 @@ const freeFor = time.Second
 // read, to choose and to press, on a bad line.
 const offerHalf = 5 * time.Second
 
+// How probably somebody takes the nearest of the slots that they are offered at a site, or at others, and each of those behind it. More
+// than one in all: some insist on the nearest, and would be sent to a full one again and again were it counted for a sixth.
+const nearestTaken, otherTaken = 1.0 / 2, 1.0 / 6
+
 // freeSlots remembers by programme which slots have places, since a rush on full slots asks for them with every batch.
 type freeSlots map[string]*freeList
 
@@ -30,7 +35,12 @@ type freeList struct {
 	// offered is to how many people, about, each of them was offered, who have not come yet: everybody who is refused is told of
 	// places, and would all be sent to the same few, there would soon be none in those, and all of them would be refused again.
 	offered map[string]float64
+	refused float64 // how many were refused lately, about
 }
+
+// need is how much room a slot must have to be offered before all others. In a rush one of the last places is gone before whoever was
+// told of it has read so.
+func (l *freeList) need() float64 { return 1 + min(3, l.refused/10) }
 
 // room is how many places of a free slot are left when those to whom it was offered have taken it.
 func (l *freeList) room(s slotState) float64 { return float64(s.Capacity-s.Taken) - l.offered[s.ID] }
@@ -73,12 +83,14 @@ func (f freeSlots) load(ctx context.Context, tx *sqldb.Tx, programmeID string, n
 	if err != nil {
 		return nil, fmt.Errorf("read free slots: %w", err)
 	}
+	if before == nil {
+		before = list
+	}
+	still := math.Exp2(-max(0, now.Sub(before.at).Seconds()) / offerHalf.Seconds())
+	list.refused = before.refused * still
 	for i, s := range list.slots {
 		list.index[s.ID] = i
-		if before != nil {
-			still := math.Exp2(-max(0, now.Sub(before.at).Seconds()) / offerHalf.Seconds())
-			list.forget(s.ID, before.offered[s.ID]*still)
-		}
+		list.forget(s.ID, before.offered[s.ID]*still)
 	}
 	f[programmeID] = list
 	return list, nil
@@ -109,34 +121,47 @@ func (b *batch) alternatives(ctx context.Context) error {
 // they were offered.
 func (b *batch) offer(free *freeList, full *slotState, already string) (offered []Slot) {
 	const each = 3
-	var room, crowded [2][]slotState // at the same site, at others
+	var found [2][3][]slotState // at the same site, at others; with the room that is needed, with some, with none
+	need := free.need()
 	for s := range free.around(full.StartsAt.Time) {
 		if now := b.slots[s.ID]; s.ID == already || s.full() || now != nil && now.full() {
 			continue
 		}
-		where := 0
+		where, crowded := 0, 0
 		if s.SiteID != full.SiteID {
 			where = 1
 		}
-		switch {
-		case len(room[where]) == each:
-		case free.room(s) >= 1:
-			room[where] = append(room[where], s)
-		case len(crowded[where]) < each:
-			crowded[where] = append(crowded[where], s)
+		switch room := free.room(s); {
+		case room < 1:
+			crowded = 2
+		case room < need:
+			crowded = 1
 		}
-		if len(room[0]) == each && len(room[1]) == each {
+		list := &found[where][crowded]
+		switch {
+		case len(*list) < each:
+			*list = append(*list, s)
+		case crowded == 2: // of those that too many were told of, the ones with the fewest for each place
+			least := slices.IndexFunc(*list, func(x slotState) bool { return free.room(x) < free.room(s) })
+			if least >= 0 {
+				(*list)[least] = s
+			}
+		}
+		if len(found[0][0]) == each && len(found[1][0]) == each {
 			break
 		}
 	}
-	var picked []slotState
-	for where := range room {
-		all := append(room[where], crowded[where]...) // rather one that many were told of than none
-		picked = append(picked, all[:min(each, len(all))]...)
-	}
-	for _, s := range picked {
-		free.offered[s.ID] += 1 / float64(len(picked))
-		offered = append(offered, Slot{ID: s.ID, SiteID: s.SiteID, StartsAt: s.StartsAt.In(b.programmes[s.ProgrammeID].loc)})
+	free.refused++
+	for _, lists := range found {
+		all := slices.Concat(lists[:]...) // rather one that many were told of than none
+		for i, s := range all[:min(each, len(all))] {
+			if i == 0 {
+				free.offered[s.ID] += nearestTaken
+			} else {
+				free.offered[s.ID] += otherTaken
+			}
+			offered = append(offered, Slot{ID: s.ID, SiteID: s.SiteID, StartsAt: s.StartsAt.In(b.programmes[s.ProgrammeID].loc)})
+		}
 	}
 	return offered
 }
