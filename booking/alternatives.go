@@ -32,6 +32,8 @@ type freeList struct {
 	stale bool        // a place has become free in a slot that is not in the list
 	slots []slotState // by time
 	index map[string]int
+	all   []int            // where they are in slots
+	sites map[string][]int // of these, those of each site
 	// offered is to how many people, about, each of them was offered, who have not come yet: everybody who is refused is told of
 	// places, and would all be sent to the same few, there would soon be none in those, and all of them would be refused again.
 	offered map[string]float64
@@ -77,7 +79,7 @@ func (f freeSlots) load(ctx context.Context, tx *sqldb.Tx, programmeID string, n
 	if before != nil && !before.stale && !now.Before(before.at) && now.Sub(before.at) < freeFor {
 		return before, nil
 	}
-	list := &freeList{at: now, index: map[string]int{}, offered: map[string]float64{}}
+	list := &freeList{at: now, index: map[string]int{}, sites: map[string][]int{}, offered: map[string]float64{}}
 	err := tx.Select(ctx, &list.slots, `SELECT id, programme_id, site_id, starts_at, capacity, taken FROM slot
 		WHERE programme_id = ? AND taken < capacity AND starts_at > ? ORDER BY starts_at, id`, programmeID, sqldb.At(now))
 	if err != nil {
@@ -90,6 +92,7 @@ func (f freeSlots) load(ctx context.Context, tx *sqldb.Tx, programmeID string, n
 	list.refused = before.refused * still
 	for i, s := range list.slots {
 		list.index[s.ID] = i
+		list.all, list.sites[s.SiteID] = append(list.all, i), append(list.sites[s.SiteID], i)
 		list.forget(s.ID, before.offered[s.ID]*still)
 	}
 	f[programmeID] = list
@@ -117,44 +120,13 @@ func (b *batch) alternatives(ctx context.Context) error {
 	return nil
 }
 
-// offer picks up to 3 free slots at the same site, then up to 3 at others, the nearest in time that have room first, and notes that
-// they were offered.
+// offer gives up to 3 free slots at the same site, then up to 3 at others, and notes that they were offered.
 func (b *batch) offer(free *freeList, full *slotState, already string) (offered []Slot) {
-	const each = 3
-	var found [2][3][]slotState // at the same site, at others; with the room that is needed, with some, with none
-	need := free.need()
-	for s := range free.around(full.StartsAt.Time) {
-		if now := b.slots[s.ID]; s.ID == already || s.full() || now != nil && now.full() {
-			continue
-		}
-		where, crowded := 0, 0
-		if s.SiteID != full.SiteID {
-			where = 1
-		}
-		switch room := free.room(s); {
-		case room < 1:
-			crowded = 2
-		case room < need:
-			crowded = 1
-		}
-		list := &found[where][crowded]
-		switch {
-		case len(*list) < each:
-			*list = append(*list, s)
-		case crowded == 2: // of those that too many were told of, the ones with the fewest for each place
-			least := slices.IndexFunc(*list, func(x slotState) bool { return free.room(x) < free.room(s) })
-			if least >= 0 {
-				(*list)[least] = s
-			}
-		}
-		if len(found[0][0]) == each && len(found[1][0]) == each {
-			break
-		}
-	}
+	here := b.pick(free, free.sites[full.SiteID], full, func(s *slotState) bool { return s.ID != already })
+	elsewhere := b.pick(free, free.all, full, func(s *slotState) bool { return s.SiteID != full.SiteID && s.ID != already })
 	free.refused++
-	for _, lists := range found {
-		all := slices.Concat(lists[:]...) // rather one that many were told of than none
-		for i, s := range all[:min(each, len(all))] {
+	for _, picked := range [][]slotState{here, elsewhere} {
+		for i, s := range picked {
 			if i == 0 {
 				free.offered[s.ID] += nearestTaken
 			} else {
@@ -166,21 +138,59 @@ func (b *batch) offer(free *freeList, full *slotState, already string) (offered 
 	return offered
 }
 
-// around are the slots of the list, the nearest in time to t first; as many as may be looked at for one refusal.
-func (l *freeList) around(t time.Time) iter.Seq[slotState] {
+// pick picks up to 3 of some of the free slots, those with room first, and of them the nearest in time to the full one.
+func (b *batch) pick(free *freeList, among []int, full *slotState, fits func(*slotState) bool) []slotState {
+	const each = 3
+	var found [3][]slotState // with the room that is needed, with some, with none
+	need := free.need()
+	for s := range free.around(among, full.StartsAt.Time) {
+		if !fits(s) || s.full() {
+			continue
+		}
+		if now := b.slots[s.ID]; now != nil && now.full() {
+			continue
+		}
+		crowded := 0
+		switch room := free.room(*s); {
+		case room < 1:
+			crowded = 2
+		case room < need:
+			crowded = 1
+		}
+		list := &found[crowded]
+		switch {
+		case len(*list) < each:
+			*list = append(*list, *s)
+		case crowded == 2: // of those that too many were told of, the ones with the fewest for each place
+			least := slices.IndexFunc(*list, func(x slotState) bool { return free.room(x) < free.room(*s) })
+			if least >= 0 {
+				(*list)[least] = *s
+			}
+		}
+		if len(found[0]) == each {
+			break
+		}
+	}
+	picked := slices.Concat(found[:]...) // rather one that many were told of than none
+	return picked[:min(each, len(picked))]
+}
+
+// around are some of the slots, the nearest in time to t first; as many as may be looked at for one refusal.
+func (l *freeList) around(among []int, t time.Time) iter.Seq[*slotState] {
 	const most = 2000
-	return func(yield func(slotState) bool) {
-		after := sort.Search(len(l.slots), func(i int) bool { return !l.slots[i].StartsAt.Before(t) })
+	at := func(i int) *slotState { return &l.slots[among[i]] }
+	return func(yield func(*slotState) bool) {
+		after := sort.Search(len(among), func(i int) bool { return !at(i).StartsAt.Before(t) })
 		before := after - 1
-		for range min(most, len(l.slots)) {
+		for range min(most, len(among)) {
 			next := after
-			if after == len(l.slots) || before >= 0 && t.Sub(l.slots[before].StartsAt.Time) <= l.slots[after].StartsAt.Sub(t) {
+			if after == len(among) || before >= 0 && t.Sub(at(before).StartsAt.Time) <= at(after).StartsAt.Sub(t) {
 				next = before
 				before--
 			} else {
 				after++
 			}
-			if !yield(l.slots[next]) {
+			if !yield(at(next)) {
 				return
 			}
 		}
