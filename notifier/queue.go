@@ -265,6 +265,10 @@ func (b bucket) lock(ctx context.Context, tx *sqldb.Tx) (filling, error) {
 	f := filling{b, row.Tokens, row.UpdatedAt.Time}
 	if now.Sub(f.used) < -clockSlack { // the clock was set back: without this, nothing would come in until it had caught up
 		f.used = now
+		// Stored at once: who finds nothing in it leaves nothing, and the next one would begin from its own time again.
+		if _, err := tx.Exec(ctx, `UPDATE token_bucket SET updated_at = ? WHERE name = ?`, sqldb.At(now), b.name); err != nil {
+			return filling{}, fmt.Errorf("set the budget %s back: %w", b.name, err)
+		}
 	}
 	return f, nil
 }

@@ -214,3 +214,40 @@ func TestTheBudgetGoesByWhenAttemptsBegin(t *testing.T) {
 		b.begin(t, 3)
 	})
 }
+
+// TestAnEmptyBudgetFillsAfterTheClockWasSetBack: also when those who ask for it find nothing, and take nothing.
+func TestAnEmptyBudgetFillsAfterTheClockWasSetBack(t *testing.T) {
+	t.Parallel()
+	eachBenchWith(t, Policy{SegmentsPerSecond: 3}, func(t *testing.T, b *bench) {
+		for n := range 7 {
+			b.booked(t, n+1)
+		}
+		b.clock.add(20 * time.Minute)
+		b.begin(t, 3)
+		b.clock.add(-10 * time.Minute)
+		b.begin(t, 0)
+		b.clock.add(1100 * time.Millisecond)
+		b.begin(t, 3)
+	})
+}
+
+// TestSeldom: after a round that found nothing nine are left out, and none after one that found something or failed.
+func TestSeldom(t *testing.T) {
+	t.Parallel()
+	asked, found, failed := 0, 0, error(nil)
+	round := seldom(func(context.Context) (int, error) { asked++; return found, failed })
+	for i, step := range []struct {
+		found  int
+		failed error
+		rounds int
+		asked  int
+	}{{0, nil, 10, 1}, {5, nil, 3, 3}, {0, sqldb.ErrStopped, 2, 2}, {0, nil, 21, 3}} {
+		asked, found, failed = 0, step.found, step.failed
+		for range step.rounds {
+			_, _ = round(t.Context())
+		}
+		if asked != step.asked {
+			t.Errorf("step %d: asked %d times in %d rounds, want %d", i, asked, step.rounds, step.asked)
+		}
+	}
+}
