@@ -1,11 +1,15 @@
 package sqldb
 
 import (
-	"database/sql/driver"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgtype"
 )
 
 // Type is the type of a column of Rows, as PostgreSQL calls it.
@@ -65,7 +69,7 @@ func (t *Tx) Source(r *Rows) (string, []any) {
 		args := make([]any, len(r.cols))
 		for i, c := range r.cols {
 			casts[i] = "CAST(? AS " + string(c.Type) + "[])"
-			args[i] = r.array(i)
+			args[i] = array{r, i}
 		}
 		return head + "(SELECT * FROM unnest(" + strings.Join(casts, ", ") + "))", args
 	}
@@ -77,57 +81,157 @@ func (t *Tx) Source(r *Rows) (string, []any) {
 	return head + "(VALUES " + strings.TrimSuffix(strings.Repeat(row+", ", len(r.vals)), ", ") + ")", args
 }
 
-// array writes column i in PostgreSQL's array syntax, which every element type understands.
-func (r *Rows) array(i int) string {
+// array is a column of a batch as PostgreSQL takes it. It travels in binary: writing and reading it as text costs more than all
+// else that a statement of many rows does for them. Where pgx does not know the parameters' types, it is text.
+type array struct {
+	rows *Rows
+	col  int
+}
+
+var (
+	_ pgtype.ArrayGetter = array{}
+	_ pgtype.TextValuer  = array{}
+)
+
+// Dimensions implements pgtype.ArrayGetter.
+func (a array) Dimensions() []pgtype.ArrayDimension {
+	return []pgtype.ArrayDimension{{Length: int32(a.rows.Len()), LowerBound: 1}} //nolint:gosec // a batch has some thousands
+}
+
+// Index implements pgtype.ArrayGetter.
+func (a array) Index(i int) any {
+	v, of := plainValue(a.rows.vals[i][a.col]), a.rows.cols[a.col].Type
+	switch x := v.(type) {
+	case string:
+		switch of {
+		case UUID:
+			return uuidText(x)
+		case Text:
+			return v
+		}
+	case int64:
+		switch of {
+		case Int:
+			return int4(x)
+		case BigInt:
+			return v
+		}
+	case []byte:
+		if of == Bytes {
+			return v
+		}
+	case time.Time:
+		if of == Timestamp {
+			return v
+		}
+	case nil:
+		return nil
+	}
+	panic(fmt.Sprintf("sqldb: a column of type %s holds a %T", of, v))
+}
+
+// IndexType implements pgtype.ArrayGetter.
+func (a array) IndexType() any {
+	switch a.rows.cols[a.col].Type {
+	case UUID:
+		return uuidText("")
+	case Int:
+		return int4(0)
+	case BigInt:
+		return int64(0)
+	case Bytes:
+		return []byte(nil)
+	case Timestamp:
+		return time.Time{}
+	default:
+		return ""
+	}
+}
+
+// TextValue implements pgtype.TextValuer: the column in the syntax of arrays, which every element type understands.
+func (a array) TextValue() (pgtype.Text, error) {
 	var b strings.Builder
-	b.Grow(40 * len(r.vals))
+	b.Grow(40 * a.rows.Len())
 	b.WriteByte('{')
-	for n, row := range r.vals {
+	for n, row := range a.rows.vals {
 		if n > 0 {
 			b.WriteByte(',')
 		}
-		element(&b, row[i])
+		element(&b, plainValue(row[a.col]))
 	}
 	b.WriteByte('}')
-	return b.String()
+	return pgtype.Text{String: b.String(), Valid: true}, nil
+}
+
+// errMalformed is a value that its column's type cannot hold. pgx sends the column as text then, and the database refuses it.
+var errMalformed = errors.New("a value that its column's type cannot hold")
+
+// uuidText is a UUID as we carry it.
+type uuidText string
+
+// UUIDValue implements pgtype.UUIDValuer.
+func (u uuidText) UUIDValue() (pgtype.UUID, error) {
+	id, err := uuid.Parse(string(u))
+	if err != nil {
+		return pgtype.UUID{}, errMalformed
+	}
+	return pgtype.UUID{Bytes: id, Valid: true}, nil
+}
+
+// int4 is a number that has to fit in 32 bits.
+type int4 int64
+
+// Int64Value implements pgtype.Int64Valuer.
+func (n int4) Int64Value() (pgtype.Int8, error) {
+	if int64(n) != int64(int32(n)) { //nolint:gosec // this is the check
+		return pgtype.Int8{}, errMalformed
+	}
+	return pgtype.Int8{Int64: int64(n), Valid: true}, nil
+}
+
+// plainValue is v as nil, string, int64, []byte or time.Time.
+func plainValue(v any) any {
+	switch x := v.(type) {
+	case nil, string, int64:
+		return v
+	case *string:
+		if x == nil {
+			return nil
+		}
+		return *x
+	case int:
+		return int64(x)
+	case []byte:
+		if x == nil {
+			return nil
+		}
+		return v
+	case Time:
+		return x.Time
+	case *Time:
+		if x == nil {
+			return nil
+		}
+		return x.Time
+	default:
+		panic(fmt.Sprintf("sqldb: a row holds a %T", v))
+	}
 }
 
 func element(b *strings.Builder, v any) {
-	if dv, ok := v.(driver.Valuer); ok {
-		if p, isPtr := v.(*Time); isPtr && p == nil {
-			v = nil
-		} else {
-			var err error
-			if v, err = dv.Value(); err != nil {
-				panic(fmt.Sprintf("sqldb: value of a row: %v", err))
-			}
-		}
-	}
 	switch x := v.(type) {
 	case nil:
 		b.WriteString("NULL")
-	case *string:
-		if x == nil {
-			b.WriteString("NULL")
-			return
-		}
-		quote(b, *x)
 	case string:
 		quote(b, x)
-	case int:
-		b.WriteString(strconv.Itoa(x))
 	case int64:
 		b.WriteString(strconv.FormatInt(x, 10))
 	case []byte:
-		if x == nil {
-			b.WriteString("NULL")
-			return
-		}
 		b.WriteString(`"\\x`)
 		b.WriteString(hex.EncodeToString(x))
 		b.WriteByte('"')
-	default:
-		panic(fmt.Sprintf("sqldb: a row holds a %T", v))
+	case time.Time:
+		quote(b, x.UTC().Format(layout))
 	}
 }
 

@@ -66,7 +66,7 @@ func TestSourceCarriesEveryValue(t *testing.T) {
 			t.Errorf("Len is %d, want %d", rows.Len(), len(want))
 		}
 		var got []row
-		var missing int
+		var missing, twice int
 		err := db.Write(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error {
 			src, args := tx.Source(rows)
 			n, err := tx.Exec(ctx, "WITH "+src+" INSERT INTO r (n, s, b, u, i, at) SELECT n, s, b, u, i, at FROM src WHERE true ON CONFLICT DO NOTHING", args...)
@@ -76,6 +76,12 @@ func TestSourceCarriesEveryValue(t *testing.T) {
 			if err != nil {
 				return err
 			}
+			// As text, which is what travels where the types of parameters are not known, they are the same.
+			if err := tx.Get(ctx, &twice, "WITH "+src+` SELECT COUNT(*) FROM src JOIN r ON r.n = src.n WHERE r.i = src.i
+				AND r.s IS NOT DISTINCT FROM src.s AND r.b IS NOT DISTINCT FROM src.b AND r.u IS NOT DISTINCT FROM src.u
+				AND r.at IS NOT DISTINCT FROM src.at`, tx.Unplanned(args...)...); err != nil {
+				return err
+			}
 			if err := tx.Get(ctx, &missing, "SELECT COUNT(*) FROM r WHERE b IS NULL"); err != nil {
 				return err
 			}
@@ -83,6 +89,9 @@ func TestSourceCarriesEveryValue(t *testing.T) {
 		})
 		if err != nil {
 			t.Fatal(err)
+		}
+		if twice != len(want) {
+			t.Errorf("as text %d of %d rows are the same", twice, len(want))
 		}
 		if missing != 1 {
 			t.Errorf("%d rows hold no bytes, want 1: empty is not missing", missing)
@@ -111,6 +120,40 @@ func TestSourceTakesPlainValuesAndParametersAfterIt(t *testing.T) {
 			t.Errorf("got %q, %v, want %q", got, err, want)
 		}
 	})
+}
+
+// What a column cannot hold is refused as the database refuses data, so that a batch is done one by one.
+func TestSourceRefusesWhatAColumnCannotHold(t *testing.T) {
+	t.Parallel()
+	db := dbtest.Postgres(t, sqldb.Options{})
+	for name, c := range map[string]struct {
+		of    sqldb.Type
+		value any
+	}{
+		"no UUID":             {sqldb.UUID, "01012345678"},
+		"a number too large":  {sqldb.Int, 1 << 31},
+		"a number too small":  {sqldb.Int, -1<<31 - 1},
+		"a text with a NUL":   {sqldb.Text, "01012345678\x00"},
+		"a text out of UTF-8": {sqldb.Text, "01012345678\xff"},
+	} {
+		rows := sqldb.NewRows("src", sqldb.Column{Name: "v", Type: c.of})
+		rows.Add(c.value)
+		var n int
+		err := db.Read(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error {
+			src, args := tx.Source(rows)
+			return tx.Get(ctx, &n, "WITH "+src+" SELECT COUNT(*) FROM src", args...)
+		})
+		if err == nil || !sqldb.IsRefusedData(err) {
+			t.Errorf("%s: %v", name, err)
+		}
+		err = db.Read(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error {
+			src, args := tx.Source(rows)
+			return tx.Get(ctx, &n, "WITH "+src+" SELECT COUNT(*) FROM src", tx.Unplanned(args...)...)
+		})
+		if err == nil || !sqldb.IsRefusedData(err) {
+			t.Errorf("%s, as text: %v", name, err)
+		}
+	}
 }
 
 func TestRowsRefusesARowOfTheWrongWidth(t *testing.T) {

@@ -258,7 +258,8 @@ func (q *quay) send(ctx context.Context, n int) (float64, error) {
 			return 0, fmt.Errorf("%d of %d texts wait: %w", waiting, n, ctx.Err())
 		}
 		err := q.svc.db.Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
-			return tx.Get(ctx, &waiting, `SELECT COUNT(*) FROM message_queue WHERE job <> 'poll'`)
+			// Those that are done are not walked through as long as there are others: a count of all would be a tenth of what is measured.
+			return tx.Get(ctx, &waiting, `SELECT COUNT(*) FROM (SELECT 1 FROM message_queue WHERE job <> 'poll' LIMIT 1) AS one`)
 		})
 		if err != nil {
 			return 0, err
