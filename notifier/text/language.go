@@ -3,6 +3,7 @@ package text
 import (
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf16"
 
@@ -32,9 +33,9 @@ var languages = map[string]language{
 			return strconv.Itoa(int(t.Month())) + "/" + strconv.Itoa(t.Day()) + "(" + day + ")" + t.Format("15:04")
 		},
 		write: writeKorean,
-		units: func(s string) int { return len(utf16.Encode([]rune(s))) },
+		units: codeUnits,
 		within: func(s string) bool {
-			return len(utf16.Encode([]rune(s))) <= maxKoreanUnits && euckrBytes(s) <= maxKoreanBytes
+			return codeUnits(s) <= maxKoreanUnits && euckrBytes(s) <= maxKoreanBytes
 		},
 		allowed: func(r rune) bool { return euckrWidth(r) > 0 },
 	},
@@ -103,17 +104,38 @@ func finish(b *strings.Builder, p parts, code string) string {
 	return b.String()
 }
 
-// euckrWidth is how many bytes r has in EUC-KR, 0 when KS X 1001 does not have it. The encoder is one of Code Page 949,
-// which adds 8,822 syllables in the rows that KS X 1001 leaves free, where a byte is below 0xA1.
+// euckrWidth is how many bytes r has in EUC-KR, 0 when KS X 1001 does not have it.
 func euckrWidth(r rune) int {
-	if r < 0x80 {
+	switch {
+	case r < 0x80:
 		return 1
-	}
-	b, err := korean.EUCKR.NewEncoder().Bytes([]byte(string(r)))
-	if err != nil || len(b) != 2 || b[0] < 0xA1 || b[1] < 0xA1 {
+	case r <= 0xFFFF && ksx1001()[r]:
+		return 2
+	default:
 		return 0
 	}
-	return 2
+}
+
+// ksx1001 says of each character of the Basic Multilingual Plane, where all of KS X 1001 is, whether it is one of them. The
+// encoder is one of Code Page 949, which adds 8,822 syllables in the rows that KS X 1001 leaves free, where a byte is below
+// 0xA1. It is asked once: a text asks for some hundred characters, and asking it each time was most of what a text cost.
+var ksx1001 = sync.OnceValue(func() *[1 << 16]bool {
+	var in [1 << 16]bool
+	encoder := korean.EUCKR.NewEncoder()
+	for r := rune(0x80); r <= 0xFFFF; r++ {
+		b, err := encoder.Bytes([]byte(string(r)))
+		in[r] = err == nil && len(b) == 2 && b[0] >= 0xA1 && b[1] >= 0xA1
+	}
+	return &in
+})
+
+// codeUnits is how many code units s has in UTF-16.
+func codeUnits(s string) int {
+	n := 0
+	for _, r := range s {
+		n += utf16.RuneLen(r)
+	}
+	return n
 }
 
 func euckrBytes(s string) int {

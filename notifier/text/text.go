@@ -84,10 +84,11 @@ func Render(in In) (Out, error) {
 	if in.ForFormer {
 		p.when = ""
 	}
-	p.tag, p.site = plain(in.TagEn, l.allowed), plain(in.SiteEn, l.allowed)
+	tag, site := in.TagEn, in.SiteEn
 	if in.Language == "ko" {
-		p.tag, p.site = plain(in.TagKo, l.allowed), plain(in.SiteKo, l.allowed)
+		tag, site = in.TagKo, in.SiteKo
 	}
+	p.tag, p.site = plain(tag, l.allowed), plain(site, l.allowed)
 	body := l.fit(p)
 	return Out{Body: body, Segments: 1, Units: l.units(body), Encoding: l.encoding}, nil
 }
@@ -114,8 +115,11 @@ func (l language) fit(p parts) string {
 		func() bool { return l.shorten(&p, whole, 1) },
 		func() bool { p.site = ""; return true },
 	} {
-		if drop() && l.within(l.write(p)) {
-			return l.write(p)
+		if !drop() {
+			continue
+		}
+		if body := l.write(p); l.within(body) {
+			return body
 		}
 	}
 	p.tag = string(first(p.tag, longestTag))

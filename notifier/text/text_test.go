@@ -163,3 +163,18 @@ func TestKSX1001(t *testing.T) {
 		t.Errorf("%d of %d syllables are in KS X 1001, want 2350", in, all)
 	}
 }
+
+func BenchmarkRender(b *testing.B) {
+	in := with(func(*In) {})
+	for _, language := range []string{"ko", "en"} {
+		b.Run(language, func(b *testing.B) {
+			in.Language = language
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := Render(in); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
