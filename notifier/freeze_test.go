@@ -49,6 +49,7 @@ func (r *rig) forget(reservation string) {
 	err := r.db.Write(r.t.Context(), func(ctx context.Context, tx *sqldb.Tx) error {
 		for _, q := range []string{
 			`DELETE FROM receipt WHERE attempt_token IN (SELECT a.token FROM attempt a JOIN message m ON m.id = a.message_id WHERE m.reservation_id = ?)`,
+			`DELETE FROM provider_text WHERE attempt_token IN (SELECT a.token FROM attempt a JOIN message m ON m.id = a.message_id WHERE m.reservation_id = ?)`,
 			`DELETE FROM attempt WHERE message_id IN (SELECT id FROM message WHERE reservation_id = ?)`,
 			`DELETE FROM message_queue WHERE message_id IN (SELECT id FROM message WHERE reservation_id = ?)`,
 			`DELETE FROM message WHERE reservation_id = ?`,

@@ -185,4 +185,5 @@ type Attempt struct {
 	FinishedAt *sqldb.Time  `db:"finished_at"`
 
 	isNew, changed bool
+	sidIsNew       bool // it became known since the attempt was read
 }

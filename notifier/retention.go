@@ -71,6 +71,7 @@ func (p *Pruning) Step(ctx context.Context) (n int64, more bool, err error) {
 		src, args := tx.Source(rows)
 		for _, statement := range []string{
 			`DELETE FROM receipt WHERE attempt_token IN (SELECT a.token FROM attempt a JOIN gone ON gone.gone_id = a.message_id)`,
+			`DELETE FROM provider_text WHERE provider_sid IN (SELECT a.provider_sid FROM attempt a JOIN gone ON gone.gone_id = a.message_id)`,
 			`DELETE FROM attempt WHERE message_id IN (SELECT gone_id FROM gone)`,
 			`DELETE FROM message_queue WHERE message_id IN (SELECT gone_id FROM gone)`,
 			`DELETE FROM message WHERE id IN (SELECT gone_id FROM gone)`,

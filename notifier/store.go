@@ -242,7 +242,10 @@ func save(ctx context.Context, tx *sqldb.Tx, ms map[string]*Message) error {
 	if err := insertAttempts(ctx, tx, fresh); err != nil {
 		return err
 	}
-	return updateAttempts(ctx, tx, moved)
+	if err := updateAttempts(ctx, tx, moved); err != nil {
+		return err
+	}
+	return holdTexts(ctx, tx, moved)
 }
 
 func updateMessages(ctx context.Context, tx *sqldb.Tx, ms []*Message, now time.Time) error {
@@ -311,6 +314,23 @@ func updateAttempts(ctx context.Context, tx *sqldb.Tx, as []*Attempt) error {
 	return nil
 }
 
+// holdTexts says of the provider's texts that became known which attempts hold them. One that another attempt holds is refused.
+func holdTexts(ctx context.Context, tx *sqldb.Tx, as []*Attempt) error {
+	rows := sqldb.NewRows("src", sqldb.Column{Name: "provider_sid", Type: sqldb.Text}, sqldb.Column{Name: "attempt_token", Type: sqldb.Text})
+	for _, a := range as {
+		if a.sidIsNew {
+			rows.Add(a.SID, a.Token)
+		}
+	}
+	if rows.Len() == 0 {
+		return nil
+	}
+	src, args := tx.Source(rows)
+	_, err := tx.Exec(ctx, "WITH "+src+` INSERT INTO provider_text (provider_sid, attempt_token)
+		SELECT provider_sid, attempt_token FROM src`, args...)
+	return wrapped("hold the provider's texts", err)
+}
+
 // owners tells which attempts hold these SIDs, and which messages the attempts with these tokens belong to.
 func owners(ctx context.Context, tx *sqldb.Tx, tokens, sids []string) (bySID, byToken map[string]string, err error) {
 	bySID, byToken = make(map[string]string, len(sids)), make(map[string]string, len(tokens))
@@ -334,7 +354,7 @@ func owners(ctx context.Context, tx *sqldb.Tx, tokens, sids []string) (bySID, by
 	err = tx.Select(ctx, &found, "WITH "+src+` SELECT a.token, a.provider_sid, CAST(a.message_id AS text) AS message_id
 			FROM attempt a WHERE a.token IN (SELECT src_token FROM src)
 		UNION SELECT a.token, a.provider_sid, CAST(a.message_id AS text) AS message_id
-			FROM attempt a WHERE a.provider_sid IN (SELECT src_sid FROM src)`, args...)
+			FROM provider_text p JOIN attempt a ON a.token = p.attempt_token WHERE p.provider_sid IN (SELECT src_sid FROM src)`, args...)
 	if err != nil {
 		return nil, nil, fmt.Errorf("find attempts: %w", err)
 	}

@@ -165,7 +165,7 @@ func (m *Message) evidence(a *Attempt, s AttemptState, rc Receipt, now time.Time
 		return false
 	}
 	if a.SID == nil {
-		a.SID, a.changed = &rc.SID, true
+		a.SID, a.sidIsNew, a.changed = &rc.SID, true, true
 	}
 	moved := a.raise(s)
 	if moved {

@@ -116,6 +116,7 @@ var crowd = []string{
 			sha256(convert_to('[백신] 예약완료' || chr(10) || '7/27(월)21:00 보건소' || chr(10) || '번호 ABC' || lpad(CAST(n / 100000 AS text), 2, '0')
 				|| '-' || lpad(CAST(n % 100000 AS text), 5, '0'), 'UTF8')),
 			'SM' || lpad(to_hex(n), 32, '0'), 201, '2026-07-26T11:00:00Z', '2026-07-26T11:00:01Z' FROM generate_series(1, ROWS) n`,
+	`INSERT INTO provider_text (provider_sid, attempt_token) SELECT provider_sid, token FROM attempt`,
 	`INSERT INTO receipt (attempt_token, provider_sid, status, source, received_at)
 		SELECT token, provider_sid, s, 'callback', '2026-07-26T11:00:10Z' FROM attempt, unnest(ARRAY['sent', 'delivered']) s`,
 	`ANALYZE`,

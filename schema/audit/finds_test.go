@@ -183,6 +183,14 @@ var plantings = map[string]planted{
 		"I7", "receipt of another text than its attempt's", tokenOf(2)},
 	"accepted without a SID": {func(w world) { w.exec(`UPDATE attempt SET provider_sid = NULL WHERE token = ?`, tokenOf(2)) },
 		"I7", "accepted attempt without the provider's id, or one with it that is not accepted", tokenOf(2)},
+	"another attempt's text": {func(w world) {
+		w.exec(`UPDATE provider_text SET attempt_token = ? WHERE attempt_token = ?`, tokenOf(1), tokenOf(2))
+	}, "I7", "text of the provider that is not its attempt's alone", tokenOf(2)},
+	"a text that nobody holds": {func(w world) { w.exec(`DELETE FROM provider_text WHERE attempt_token = ?`, tokenOf(2)) },
+		"I7", "text of the provider that is not its attempt's alone", tokenOf(2)},
+	"a text of no attempt": {func(w world) {
+		w.exec(`INSERT INTO provider_text (provider_sid, attempt_token) VALUES (?, ?)`, sidOf(60), tokenOf(60))
+	}, "I7", "text of the provider that is not its attempt's alone", tokenOf(60)},
 	"not sent, with a SID": {func(w world) { w.exec(`UPDATE attempt SET state = 'not_sent' WHERE token = ?`, tokenOf(2)) },
 		"I7", "accepted attempt without the provider's id, or one with it that is not accepted", tokenOf(2)},
 	"delivered without an attempt": {func(w world) { w.undo(2) },

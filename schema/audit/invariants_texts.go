@@ -97,6 +97,11 @@ func i7() invariant {
 				WHERE a.provider_sid IS NULL OR a.provider_sid <> x.provider_sid`, nil},
 			{"accepted attempt without the provider's id, or one with it that is not accepted", `SELECT a.token AS id FROM attempt a
 				WHERE (a.provider_sid IS NULL) = (` + rankOf("a.state") + ` >= 4)`, nil},
+			{"text of the provider that is not its attempt's alone", `SELECT a.token AS id FROM attempt a
+				LEFT JOIN provider_text t ON t.provider_sid = a.provider_sid WHERE a.provider_sid IS NOT NULL
+					AND (t.attempt_token IS NULL OR t.attempt_token <> a.token)
+				UNION ALL SELECT t.attempt_token AS id FROM provider_text t WHERE NOT EXISTS (SELECT 1 FROM attempt a
+					WHERE a.token = t.attempt_token AND a.provider_sid = t.provider_sid)`, nil},
 		},
 		families: []family{
 			{id: "a.token", from: `attempt a LEFT JOIN ` + proven + ` ON p.attempt_token = a.token`, wrong: []question{

@@ -130,6 +130,9 @@ func (w world) attempt(n, of, nth int, state string, at sqldb.Time) {
 	}
 	w.exec(`INSERT INTO attempt (token, message_id, n, state, body_hash, provider_sid, http_status, started_at, unknown_at, finished_at)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, tokenOf(n), message(of), nth, state, hash[:], sid, status, at, unknown, finished)
+	if sid != nil {
+		w.exec(`INSERT INTO provider_text (provider_sid, attempt_token) VALUES (?, ?)`, sid, tokenOf(n))
+	}
 	if state == "sent" || state == "failed" || state == "undelivered" || state == "delivered" {
 		w.receipt(n, state, sqldb.At(at.Add(11*time.Second)))
 	}
@@ -146,6 +149,7 @@ func (w world) receipt(of int, status string, at sqldb.Time) {
 func (w world) undo(n int) {
 	w.t.Helper()
 	w.exec(`DELETE FROM receipt WHERE attempt_token = ?`, tokenOf(n))
+	w.exec(`DELETE FROM provider_text WHERE attempt_token = ?`, tokenOf(n))
 	w.exec(`DELETE FROM attempt WHERE token = ?`, tokenOf(n))
 	w.times(n)
 }

@@ -64,14 +64,15 @@ func (t *Tx) Source(r *Rows) (string, []any) {
 	}
 	head := r.name + " (" + strings.Join(names, ", ") + ") AS "
 	if t.db.dialect == Postgres {
-		// Arrays keep the statement's text, and so its plan, the same for every size of batch.
-		casts := make([]string, len(r.cols))
+		// Arrays keep the statement's text, and so its plan, the same for every size of batch. Each is unfolded by itself: several
+		// in one unnest would be stored in full before the first row is read.
+		columns := make([]string, len(r.cols))
 		args := make([]any, len(r.cols))
 		for i, c := range r.cols {
-			casts[i] = "CAST(? AS " + string(c.Type) + "[])"
+			columns[i] = "unnest(CAST(? AS " + string(c.Type) + "[]))"
 			args[i] = array{r, i}
 		}
-		return head + "(SELECT * FROM unnest(" + strings.Join(casts, ", ") + "))", args
+		return head + "(SELECT " + strings.Join(columns, ", ") + ")", args
 	}
 	row := "(" + strings.TrimSuffix(strings.Repeat("?, ", len(r.cols)), ", ") + ")"
 	args := make([]any, 0, len(r.cols)*len(r.vals))
