@@ -93,6 +93,9 @@ func ungated(c net.Conn) *conn {
 	}
 }
 
+// maxIdle is how many connections are kept for the next requests: more than a sender has under way at once.
+const maxIdle = 1024
+
 // newTransport makes the connections' owner. HTTP/1.1 alone: one request at a time on a connection makes the question
 // whether it was written answerable. Requests are bounded by their contexts.
 func newTransport() *http.Transport {
@@ -103,8 +106,8 @@ func newTransport() *http.Transport {
 		Proxy:                  http.ProxyFromEnvironment,
 		DialContext:            gated(dialer.DialContext),
 		Protocols:              protocols,
-		MaxIdleConns:           256,
-		MaxIdleConnsPerHost:    256,
+		MaxIdleConns:           maxIdle,
+		MaxIdleConnsPerHost:    maxIdle,
 		IdleConnTimeout:        50 * time.Second, // shorter than a load balancer's usual 60 s, so that we close first
 		TLSHandshakeTimeout:    10 * time.Second,
 		MaxResponseHeaderBytes: 64 << 10,
