@@ -331,40 +331,55 @@ func holdTexts(ctx context.Context, tx *sqldb.Tx, as []*Attempt) error {
 	return wrapped("hold the provider's texts", err)
 }
 
-// owners tells which attempts hold these SIDs, and which messages the attempts with these tokens belong to.
+// owner is an attempt that was looked for.
+type owner struct {
+	Token     string  `db:"token"`
+	SID       *string `db:"provider_sid"`
+	MessageID string  `db:"message_id"`
+}
+
+// owners tells which attempts hold these SIDs, and which messages the attempts with these tokens belong to. An SID is asked for by
+// itself only when it is not that of an attempt that was asked for: nearly always it is.
 func owners(ctx context.Context, tx *sqldb.Tx, tokens, sids []string) (bySID, byToken map[string]string, err error) {
 	bySID, byToken = make(map[string]string, len(sids)), make(map[string]string, len(tokens))
-	rows := sqldb.NewRows("src", sqldb.Column{Name: "src_token", Type: sqldb.Text}, sqldb.Column{Name: "src_sid", Type: sqldb.Text})
-	for i := range max(len(tokens), len(sids)) {
-		var token, sid *string
-		if i < len(tokens) {
-			token = &tokens[i]
+	keep := func(found []owner) {
+		for _, f := range found {
+			byToken[f.Token] = f.MessageID
+			if f.SID != nil {
+				bySID[*f.SID] = f.Token
+			}
 		}
-		if i < len(sids) {
-			sid = &sids[i]
+	}
+	found, err := findOwners(ctx, tx, tokens, `attempt a ON a.token = src_key`)
+	if err != nil {
+		return nil, nil, err
+	}
+	keep(found)
+	var others []string
+	for _, sid := range sids {
+		if bySID[sid] == "" {
+			others = append(others, sid)
 		}
-		rows.Add(token, sid)
+	}
+	if found, err = findOwners(ctx, tx, others, `provider_text p ON p.provider_sid = src_key JOIN attempt a ON a.token = p.attempt_token`); err != nil {
+		return nil, nil, err
+	}
+	keep(found)
+	return bySID, byToken, nil
+}
+
+// findOwners reads the attempts a that keys, called src_key, are joined to.
+func findOwners(ctx context.Context, tx *sqldb.Tx, keys []string, join string) (found []owner, err error) {
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	rows := sqldb.NewRows("src", sqldb.Column{Name: "src_key", Type: sqldb.Text})
+	for _, k := range keys {
+		rows.Add(k)
 	}
 	src, args := tx.Source(rows)
-	var found []struct {
-		Token     string  `db:"token"`
-		SID       *string `db:"provider_sid"`
-		MessageID string  `db:"message_id"`
-	}
-	err = tx.Select(ctx, &found, "WITH "+src+` SELECT a.token, a.provider_sid, CAST(a.message_id AS text) AS message_id
-			FROM attempt a WHERE a.token IN (SELECT src_token FROM src)
-		UNION SELECT a.token, a.provider_sid, CAST(a.message_id AS text) AS message_id
-			FROM provider_text p JOIN attempt a ON a.token = p.attempt_token WHERE p.provider_sid IN (SELECT src_sid FROM src)`, args...)
-	if err != nil {
-		return nil, nil, fmt.Errorf("find attempts: %w", err)
-	}
-	for _, f := range found {
-		byToken[f.Token] = f.MessageID
-		if f.SID != nil {
-			bySID[*f.SID] = f.Token
-		}
-	}
-	return bySID, byToken, nil
+	err = tx.Select(ctx, &found, "WITH "+src+` SELECT a.token, a.provider_sid, CAST(a.message_id AS text) AS message_id FROM src JOIN `+join, args...)
+	return found, wrapped("find attempts", err)
 }
 
 // park keeps a record that the intake cannot use, with its reason. A replay is the same row.
