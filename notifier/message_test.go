@@ -90,6 +90,23 @@ func TestLooksEndInAFurtherAttemptAndThenWithAPerson(t *testing.T) {
 	}
 }
 
+// TestAClockThatGoesAheadEndsNoLooks: all of them are due at once, but what was taken a moment ago may not be in the list yet.
+func TestAClockThatGoesAheadEndsNoLooks(t *testing.T) {
+	t.Parallel()
+	p := Policy{}.withDefaults()
+	m := inFlight()
+	m.outcome(m.newest(), Outcome{Class: Unknown}, noon, p)
+	now := noon.Add(10 * time.Minute)
+	m.missed(now, now, p)
+	if want := now.Add(p.Looks[3] - p.Looks[2]); m.State != StateUnknown || !m.next.at.Equal(want) {
+		t.Fatalf("after one look: %s, due %s; want unknown, due %s", m.State, m.next.at, want)
+	}
+	m.missed(m.next.at, m.next.at, p)
+	if m.State != Pending {
+		t.Errorf("after the last look: %s", m.State)
+	}
+}
+
 func TestEvidenceBeatsEverything(t *testing.T) {
 	t.Parallel()
 	p := Policy{}.withDefaults()

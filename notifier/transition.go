@@ -284,18 +284,26 @@ func (m *Message) expire(now time.Time, p Policy) {
 }
 
 // missed records a look that found nothing in the list as it was at asked, and after the last one lets the kind's policy
-// decide. A look that came late stands for all that were due by then.
+// decide. A look that came late stands for all that were due by then but the last, which comes as long after the one before
+// as it always does: when it is the clock that went ahead, a list that lags may not show yet what was taken a moment ago.
 func (m *Message) missed(now, asked time.Time, p Policy) {
 	if m.State != StateUnknown {
 		return
 	}
 	since := m.unknownSince(now)
 	m.LookedAt, m.changed = sqldb.AtPtr(asked), true
-	for m.Looks++; m.Looks < len(p.Looks) && !now.Before(since.Add(p.Looks[m.Looks])); {
+	last := len(p.Looks) - 1
+	for m.Looks++; m.Looks < last && !now.Before(since.Add(p.Looks[m.Looks])); {
 		m.Looks++
 	}
-	if m.Looks < len(p.Looks) {
-		m.plan(Look, since.Add(p.Looks[m.Looks]))
+	if m.Looks <= last {
+		at := since.Add(p.Looks[m.Looks])
+		if m.Looks == last {
+			if soonest := now.Add(p.Looks[last] - p.Looks[last-1]); at.Before(soonest) {
+				at = soonest
+			}
+		}
+		m.plan(Look, at)
 		return
 	}
 	if m.unknowns() > p.Further {

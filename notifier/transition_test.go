@@ -8,12 +8,21 @@ import (
 	"ansim/schema/event"
 )
 
+// missAll records what looks find nothing of a text that became unknown at since: one before, and the last.
+func (m *Message) missAll(since time.Time, p Policy) {
+	last := since.Add(p.Looks[len(p.Looks)-1])
+	m.missed(last.Add(-p.Looks[0]), last.Add(-p.Looks[0]), p)
+	for m.Looks < len(p.Looks) && m.State == StateUnknown {
+		m.missed(last, last, p)
+	}
+}
+
 // ofTwo is a confirmation whose first attempt became unknown and was not found, and whose second was just begun.
 func ofTwo(t *testing.T, p Policy) *Message {
 	t.Helper()
 	m := inFlight()
 	m.outcome(m.newest(), Outcome{Class: Unknown}, noon, p)
-	m.missed(noon.Add(p.Looks[len(p.Looks)-1]), noon.Add(p.Looks[len(p.Looks)-1]), p)
+	m.missAll(noon, p)
 	if m.State != Pending {
 		t.Fatalf("after the last look: %s", m.State)
 	}
@@ -205,7 +214,7 @@ func TestFormerNumberNeedsNobody(t *testing.T) {
 			p := p
 			p.Further = 0
 			m.outcome(m.newest(), Outcome{Class: Unknown}, noon, p)
-			m.missed(noon.Add(time.Hour), noon.Add(time.Hour), p)
+			m.missAll(noon, p)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

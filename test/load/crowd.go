@@ -14,13 +14,14 @@ import (
 )
 
 // crowdOrders are what a crowd is to do: People different people, or as many as book within Window, each on one of
-// Connections that stay open, the next as soon as the one before has an answer.
+// Connections that stay open, the next as soon as the one before has an answer, or, with a Rate, when it is their time.
 type crowdOrders struct {
 	Addr, Key   string
 	Slots       []string
 	Connections int
 	People      int
 	Window      time.Duration
+	Rate        int // people a second, whether those before have their answers or not; 0: as fast as they are answered
 	First       int // number of the first person
 }
 
@@ -75,6 +76,10 @@ func (o *crowdOrders) stand(next *atomic.Int64, began time.Time) (took []time.Du
 	for {
 		n := int(next.Add(1)) - 1
 		clicked := time.Now()
+		if o.Rate > 0 { // who has to wait for a connection has clicked all the same
+			clicked = began.Add(time.Duration(n) * time.Second / time.Duration(o.Rate))
+			<-time.After(time.Until(clicked))
+		}
 		if o.People > 0 && n >= o.People || o.Window > 0 && clicked.Sub(began) >= o.Window {
 			return took, others
 		}

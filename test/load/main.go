@@ -1,13 +1,13 @@
 // Command load measures ansim on PostgreSQL and Apache Kafka, which it starts for itself on this machine:
 //
-//	go run ./test/load [-only relay,latency,booking,sqlite,past,pages,sending,history,texts] [-profile DIR]
+//	go run ./test/load [-only relay,latency,booking,sqlite,past,pages,sending,history,texts,steady] [-profile DIR]
 //
 // It prints a table and, as its last line, the same as one JSON object. The figures are what this machine did with
 // everything on it at once: the databases, the phone network and the crowd all take from the same processors, so each figure
 // comes with the CPU time that every process took and the machine's load average before. There are no thresholds.
 //
 // What is measured runs as in production: `relay` and `latency` use the relay, publisher and consumer in this process;
-// `booking`, `past`, `pages`, `sending`, `history` and `texts` use a serving process of its own, a phone network that makes its log durable, and a crowd on
+// `booking`, `past`, `pages`, `sending`, `history`, `texts` and `steady` use a serving process of its own, a phone network that makes its log durable, and a crowd on
 // keep-alive connections, each a process too. Databases are fresh for each part, with fsync on. It takes some twenty
 // minutes, most of them to write pasts of ten million bookings and texts.
 //
@@ -38,7 +38,8 @@ type settings struct {
 	rows    int           // of the relay's backlog
 	people  int           // who book and are texted
 	history int           // reservations and messages of long ago
-	window  time.Duration // of each latency and booking run
+	window  time.Duration // of each latency, booking and steady run
+	rate    int           // people a second who come to the steady one
 	profile string        // folder for CPU and heap profiles, "" for none
 	report  *report       // where it is written down
 }
@@ -79,6 +80,7 @@ var parts = []part{
 	{"sending", sendOnly},
 	{"history", sendWithHistory},
 	{"texts", bookAndText},
+	{"steady", bookSteadily},
 }
 
 func main() {
@@ -90,11 +92,12 @@ func main() {
 		return
 	}
 	var s settings
-	only := flag.String("only", "relay,latency,booking,sqlite,past,pages,sending,history,texts", "which `parts` to measure")
+	only := flag.String("only", "relay,latency,booking,sqlite,past,pages,sending,history,texts,steady", "which `parts` to measure")
 	flag.IntVar(&s.rows, "rows", 200_000, "rows of the relay's backlog")
 	flag.IntVar(&s.people, "people", 20_000, "people who book and are texted")
 	flag.IntVar(&s.history, "history", 10_000_000, "past reservations, and finished messages, that are there before")
-	flag.DurationVar(&s.window, "window", 15*time.Second, "length of each latency and booking run")
+	flag.DurationVar(&s.window, "window", 15*time.Second, "length of each latency, booking and steady run")
+	flag.IntVar(&s.rate, "rate", 1000, "people a second who come in the steady run")
 	flag.StringVar(&s.profile, "profile", "", "write CPU and heap profiles of each part to this `folder`")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

@@ -22,30 +22,38 @@ const (
 	patience = 3 * time.Minute
 )
 
-// bookAndText measures everything at once: people book while those before them are texted.
-func bookAndText(ctx context.Context, st *stage, s settings, r *report) error {
+// whole starts everything that people book and are texted by, with places for so many, and warms it up. It returns the orders
+// for a crowd, and where the phone network is.
+func (st *stage) whole(ctx context.Context, people int) (svc *service, o crowdOrders, network string, err error) {
 	broker, err := st.kafka()
 	if err != nil {
-		return err
+		return nil, o, "", err
 	}
 	dir, err := st.folder()
 	if err != nil {
-		return err
+		return nil, o, "", err
 	}
-	network, err := st.child("phones", filepath.Join(dir, "phones"))
+	phones, err := st.child("phones", filepath.Join(dir, "phones"))
 	if err != nil {
-		return err
+		return nil, o, "", err
 	}
 	var at address
-	if err := network.hear(&at); err != nil {
-		return err
+	if err := phones.hear(&at); err != nil {
+		return nil, o, "", err
 	}
-	svc, err := st.serve(ctx, broker, at.URL, app.Roles, textSlots, (s.people+warmPeople)/textSlots+1)
+	svc, err = st.serve(ctx, broker, at.URL, app.Roles, textSlots, (people+warmPeople)/textSlots+1)
 	if err != nil {
-		return err
+		return nil, o, "", err
 	}
-	o := crowdOrders{Addr: svc.addr, Key: svc.key, Slots: svc.slots, Connections: textConnections}
-	if _, err := svc.textAll(ctx, st, o, 0, warmPeople); err != nil {
+	o = crowdOrders{Addr: svc.addr, Key: svc.key, Slots: svc.slots, Connections: textConnections}
+	_, err = svc.textAll(ctx, st, o, 0, warmPeople)
+	return svc, o, at.URL, err
+}
+
+// bookAndText measures everything at once: people book while those before them are texted.
+func bookAndText(ctx context.Context, st *stage, s settings, r *report) error {
+	svc, o, network, err := st.whole(ctx, s.people)
+	if err != nil {
 		return err
 	}
 	m := st.startMeter()
@@ -62,13 +70,74 @@ func bookAndText(ctx context.Context, st *stage, s settings, r *report) error {
 	r.add("texts", "click to answer, p99", t.crowd.P99, "ms", "")
 	r.add("texts", "first click to last text accepted", n/since(t.Accepted), "texts/s", "3,400 to 4,700")
 	r.add("texts", "first click to last text delivered", n/since(t.Delivered), "texts/s", "")
-	for _, x := range []struct {
-		when string
-		mib  float64
-	}{{"start", start}, {"middle", middle}, {"end", end}} {
-		r.add("texts", "memory of serve, "+x.when, x.mib, "MiB", "")
+	r.memory("texts", start, middle, end)
+	return judge(ctx, svc.db, network)
+}
+
+func (r *report) memory(part string, start, middle, end float64) {
+	r.add(part, "memory of serve, start", start, "MiB", "")
+	r.add(part, "memory of serve, middle", middle, "MiB", "")
+	r.add(part, "memory of serve, end", end, "MiB", "")
+}
+
+const (
+	steadyConnections = 256
+	// idleTime is how long is looked at what is used when nobody comes.
+	idleTime = 30 * time.Second
+)
+
+// bookSteadily measures how long people wait for their texts while as many come each second as the settings say, and what is
+// used when nobody comes any more.
+func bookSteadily(ctx context.Context, st *stage, s settings, r *report) error {
+	people := int(float64(s.rate) * s.window.Seconds())
+	svc, o, network, err := st.whole(ctx, people)
+	if err != nil {
+		return err
 	}
-	return judge(ctx, svc.db, at.URL)
+	o.Rate, o.Connections = s.rate, steadyConnections
+	m := st.startMeter()
+	memory := watchMemory(svc.process.cmd.Process.Pid)
+	t, err := svc.textAll(ctx, st, o, warmPeople, people)
+	start, middle, end := memory()
+	if err != nil {
+		return err
+	}
+	r.Notes = append(r.Notes, m.note(fmt.Sprintf("steady, %d people a second for %s", s.rate, s.window)))
+	var waits []time.Duration // from the booking to the provider's answer, by the database's clock
+	err = svc.db.Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+		var micros []int64
+		if err := tx.Select(ctx, &micros, `SELECT CAST(EXTRACT(EPOCH FROM accepted_at - event_at) * 1000000 AS bigint) FROM message
+			WHERE event_at >= ? ORDER BY 1`, sqldb.At(t.crowd.Began)); err != nil {
+			return err
+		}
+		for _, n := range micros {
+			waits = append(waits, time.Duration(n)*time.Microsecond)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	what := fmt.Sprintf("%d a second: ", s.rate)
+	r.add("steady", what+"booked", float64(t.crowd.Booked)/t.crowd.Ended.Sub(t.crowd.Began).Seconds(), "/s", "")
+	r.add("steady", what+"click to answer, p50", t.crowd.P50, "ms", "")
+	r.add("steady", what+"click to answer, p99", t.crowd.P99, "ms", "")
+	r.add("steady", what+"booking to accepted, p50", quantile(waits, .5), "ms", "")
+	r.add("steady", what+"booking to accepted, p99", quantile(waits, .99), "ms", "")
+	r.add("steady", what+"booking to accepted, longest", quantile(waits, 1), "ms", "")
+	r.memory("steady", start, middle, end)
+
+	before := cpuTimes(st.names)
+	select {
+	case <-time.After(idleTime):
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	after := cpuTimes(st.names)
+	for _, name := range []string{"serve", "postgres", "kafka"} {
+		r.add("steady", "idle: "+name, (after[name] - before[name]).Seconds()/idleTime.Seconds(), "core", "")
+	}
+	return judge(ctx, svc.db, network)
 }
 
 // texting is how a crowd booked, and when the last of all texts was accepted and delivered.
