@@ -135,7 +135,7 @@ func bookSteadily(ctx context.Context, st *stage, s settings, r *report) error {
 	}
 	after := cpuTimes(st.names)
 	for _, name := range []string{"serve", "postgres", "kafka"} {
-		r.add("steady", "idle: "+name, (after[name] - before[name]).Seconds()/idleTime.Seconds(), "core", "")
+		r.add("steady", "idle: "+name, (after[name]-before[name]).Seconds()/idleTime.Seconds(), "core", "")
 	}
 	return judge(ctx, svc.db, network)
 }
