@@ -76,10 +76,10 @@ func TestNotifierPausedPastItsLease(t *testing.T) {
 	frozen := in.serve("notifier")
 	const unconfirmed = `{"match":{"every":3},"answer":"ok","delay":"1s","callbacks":"none"},`
 	// After the first hundred no answer comes for as long as it takes to stop the notifier, so that it is in the middle of
-	// requests, and more than it has slots for are left.
+	// requests, and more people come than it may have under way (512).
 	in.fault(`[{"count":100,"answer":"ok"},{"answer":"ok","delay":"20s"}]`)
-	c := in.crowdOf(81, 400, 0)
-	c.start(time.Minute)()
+	c := in.crowdOf(81, 100+512+200, 0)
+	booked := c.start(time.Minute)
 	await(t, time.Minute, "texts go out", func() error {
 		if n := len(in.texts(t)); n < 100 {
 			return fmt.Errorf("%w: %d", errNotYet, n)
@@ -96,7 +96,8 @@ func TestNotifierPausedPastItsLease(t *testing.T) {
 	if taken >= len(c.people) {
 		t.Fatal("nothing was left to send when the notifier was stopped")
 	}
-	in.everybodyKnows(3*time.Minute, c)
+	booked()
+	in.everybodyKnows(foundOut, c)
 	frozen.signal(syscall.SIGCONT)
 	in.ready(frozen)
 	more := in.crowdOf(82, 100, 0)

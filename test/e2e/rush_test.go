@@ -21,8 +21,8 @@ import (
 	kafkatest "ansim/test/kafka"
 )
 
-// rushLimit is how long a small night may take: a killed notifier's lease of a minute, and the look-ups after it.
-const rushLimit = 4 * time.Minute
+// rushLimit is how long a small night may take, in which notifiers are killed.
+const rushLimit = foundOut + time.Minute
 
 // night is what `rush --json` says last.
 type night struct {
