@@ -76,8 +76,8 @@ func TestNotifierPausedPastItsLease(t *testing.T) {
 	frozen := in.serve("notifier")
 	const unconfirmed = `{"match":{"every":3},"answer":"ok","delay":"1s","callbacks":"none"},`
 	// After the first hundred no answer comes for as long as it takes to stop the notifier, so that it is in the middle of
-	// requests, and more people come than it may have under way (512).
-	in.fault(`[{"count":100,"answer":"ok"},{"answer":"ok","delay":"20s"}]`)
+	// requests, and more people come than it may have under way (512). No receipt tells what became of those, either.
+	in.fault(`[{"count":100,"answer":"ok"},{"answer":"ok","delay":"20s","callbacks":"none"}]`)
 	c := in.crowdOf(81, 100+512+200, 0)
 	booked := c.start(time.Minute)
 	await(t, time.Minute, "texts go out", func() error {
