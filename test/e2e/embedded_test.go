@@ -47,6 +47,6 @@ func TestSIGKILLWhileBooking(t *testing.T) {
 		first = in.serve(all)
 	}
 	wait()
-	rep := in.everybodyKnows(foundOut, c)
+	rep := in.everybodyKnows(3*time.Minute, c)
 	t.Logf("figures: %+v", rep.Figures)
 }

@@ -27,7 +27,7 @@ func TestFrozenInsideATransaction(t *testing.T) {
 	others := in.crowdOf(92, 200, 0)
 	others.start(time.Minute)()
 	wait() // whose request was with the frozen one asks again, after a time-out
-	in.everybodyKnows(foundOut, caught, others)
+	in.everybodyKnows(3*time.Minute, caught, others)
 	frozen.signal(syscall.SIGCONT)
 	in.ready(frozen)
 	after := in.crowdOf(93, 50, 0)

@@ -94,10 +94,6 @@ func (in *installation) settled(limit time.Duration) report {
 	return rep
 }
 
-// foundOut is how long it may take until everybody has a text after a notifier was killed or frozen: one whose request had not
-// left it yet waits for the lease of a minute, and then for the last look, three minutes later. The rest is for slow machines.
-const foundOut = 6 * time.Minute
-
 // everybodyKnows waits until each member of the crowds has the texts they are owed, lets everything settle, and then holds
 // the three accounts against each other: what people were told, what the network took, what the database says.
 func (in *installation) everybodyKnows(limit time.Duration, crowds ...*crowd) report {

@@ -97,7 +97,7 @@ func TestNotifierPausedPastItsLease(t *testing.T) {
 		t.Fatal("nothing was left to send when the notifier was stopped")
 	}
 	booked()
-	in.everybodyKnows(foundOut, c)
+	in.everybodyKnows(3*time.Minute, c)
 	frozen.signal(syscall.SIGCONT)
 	in.ready(frozen)
 	more := in.crowdOf(82, 100, 0)

@@ -41,7 +41,7 @@ func TestThreeProcessesKilled(t *testing.T) {
 	relay = in.serve("relay")
 
 	wait()
-	rep := in.everybodyKnows(foundOut, c)
+	rep := in.everybodyKnows(3*time.Minute, c)
 	unknown := 0
 	for _, p := range c.people {
 		unknown += p.unknown
