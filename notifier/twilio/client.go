@@ -92,37 +92,48 @@ func (r *recorder) SendRequest(method, rawURL string, data url.Values, _ map[str
 	target := *r.provider.base
 	target.Path += path
 	req := &http.Request{Method: method, URL: &target, Header: r.provider.header, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}
-	if method == http.MethodPost {
-		form := data.Encode()
-		req.Body, req.ContentLength = io.NopCloser(strings.NewReader(form)), int64(len(form))
-	} else {
-		target.RawQuery = data.Encode()
+	form := data.Encode()
+	if method != http.MethodPost {
+		target.RawQuery, form = form, ""
 	}
-	r.exchange(req)
+	for !r.exchange(req, form) { // nothing was written, and the connection is gone
+	}
 	return nil, errKept
 }
 
-// exchange makes the request and fills the record.
-func (r *recorder) exchange(req *http.Request) {
+// exchange makes the request, with form as its body unless that is empty, and fills the record; false when it was given a
+// connection that has been unused for too long, so that nothing of the request was written.
+func (r *recorder) exchange(req *http.Request, form string) (done bool) {
+	if form != "" {
+		req.Body, req.ContentLength = io.NopCloser(strings.NewReader(form)), int64(len(form))
+	}
 	g := &gate{ctx: r.ctx}
 	foreign := false // a connection without a gate: nothing can be proved
+	stale := false
 	resp, err := r.provider.next.RoundTrip(req.WithContext(httptrace.WithClientTrace(r.ctx, &httptrace.ClientTrace{
 		GotConn: func(info httptrace.GotConnInfo) {
-			if c := ungated(info.Conn); c != nil {
-				c.gate.Store(g)
-			} else {
+			c := ungated(info.Conn)
+			if c == nil {
 				foreign = true
+				return
+			}
+			if c.take(g) && info.WasIdle && info.IdleTime > r.provider.maxUnused {
+				stale = !g.seal() // the transport closes a connection that it cannot write to
 			}
 		},
 		WroteRequest: func(httptrace.WroteRequestInfo) { sabotage.Point("sender.after_write") },
 	})))
 	r.written = g.seal() || foreign
+	if err != nil && stale && !r.written && r.ctx.Err() == nil {
+		return false
+	}
 	if err != nil {
 		r.err = err
-		return
+		return true
 	}
 	r.status, r.header = resp.StatusCode, resp.Header
 	r.body, r.bodyErr = readBody(resp, r.limit)
+	return true
 }
 
 // readBody reads a body to its end, or up to limit, and closes it. That of a 101 is the connection itself, which no deadline

@@ -218,6 +218,89 @@ func TestStaleConnection(t *testing.T) {
 	}
 }
 
+// TestUnusedConnection: a connection that was opened for a request which then took another, and has been unused for as long as
+// servers allow, is closed by us; the text goes out on one that works.
+func TestUnusedConnection(t *testing.T) {
+	t.Parallel()
+	ctx := short(t, time.Minute)
+	var conns, dials atomic.Int32
+	came, answer, gone := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	n := listen(t, func(n *network, c net.Conn, r *bufio.Reader) {
+		conn := conns.Add(1)
+		if conn == 2 {
+			_ = n.read(r) // the server has had enough of this one, and answers nothing
+			close(gone)
+			return
+		}
+		for n.read(r) {
+			for _, step := range []chan struct{}{came, answer} {
+				if conn != 1 {
+					break
+				}
+				select {
+				case step <- struct{}{}:
+				case <-ctx.Done():
+					return
+				}
+			}
+			_, _ = io.WriteString(c, created)
+		}
+	})
+	p := provider(t, n.url())
+	p.maxUnused = 0
+	dial, second, open := p.transport.DialContext, make(chan struct{}), make(chan struct{})
+	p.transport.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		switch dials.Add(1) {
+		case 1:
+		case 2:
+			close(second)
+			<-open
+		default:
+			select {
+			case <-gone:
+			default:
+				return nil, errors.New("not yet: there is an unused one")
+			}
+		}
+		return dial(ctx, network, addr)
+	}
+	outcomes := make(chan notifier.Outcome, 2)
+	send := func() { outcomes <- p.Send(ctx, aText()) }
+	accepted := func(o notifier.Outcome) {
+		t.Helper()
+		if o.Class != notifier.Accepted {
+			t.Fatalf("%+v", o)
+		}
+	}
+	go send()
+	<-came
+	go send()
+	<-second // the second text has nothing to go on yet, and takes the first connection as soon as that is free
+	<-answer
+	accepted(<-outcomes)
+	<-came
+	<-answer
+	accepted(<-outcomes)
+
+	close(open)
+	go send()
+	select {
+	case <-came: // the first connection is in use again
+	case o := <-outcomes:
+		t.Fatalf("%+v", o)
+	}
+	o := p.Send(ctx, aText())
+	for o.Class == notifier.NotSent && ctx.Err() == nil { // until the unused one is there, and gone
+		o = p.Send(ctx, aText())
+	}
+	accepted(o)
+	<-answer
+	accepted(<-outcomes)
+	if n.count() != 4 {
+		t.Errorf("the server got %d texts of 4", n.count())
+	}
+}
+
 // TestDeadIdleConnections hammers a server that closes each connection right after its answer: what we call accepted or
 // unknown it got once, what we call not sent it never got.
 func TestDeadIdleConnections(t *testing.T) {

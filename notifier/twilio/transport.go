@@ -56,7 +56,14 @@ func (g *gate) seal() (written bool) {
 // counts as the request's, which errs towards "written".
 type conn struct {
 	net.Conn
-	gate atomic.Pointer[gate]
+	gate  atomic.Pointer[gate]
+	taken atomic.Bool
+}
+
+// take makes the connection that of g's request, and says whether it is the first.
+func (c *conn) take(g *gate) (first bool) {
+	c.gate.Store(g)
+	return !c.taken.Swap(true)
 }
 
 // Write implements net.Conn.
@@ -92,6 +99,12 @@ func ungated(c net.Conn) *conn {
 		}
 	}
 }
+
+// maxUnused is how long a connection may have been idle that no request has used yet. The transport opens one for a request
+// that then takes another that has just become free, and keeps it. A server closes such a connection earlier than a used one,
+// after what it allows for the header of a request, which is seldom below five seconds; a request that met that would be
+// unknown, and its text minutes late.
+const maxUnused = 2 * time.Second
 
 // maxIdle is how many connections are kept for the next requests: more than a sender has under way at once.
 const maxIdle = 1024
