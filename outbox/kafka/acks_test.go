@@ -1,12 +1,15 @@
 package kafka_test
 
 import (
+	"bytes"
+	"encoding/binary"
 	"errors"
 	"slices"
 	"sync"
 	"testing"
 
 	kafkago "github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/protocol"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -79,18 +82,38 @@ func TestAPartOfWhatIsPublishedIsRefused(t *testing.T) {
 	broken := slices.Index(due, most)
 	var mu sync.Mutex
 	asked, heal := 0, false
+	behind := client(t, addr)
 	cluster.ControlKey(kmsg.Produce.Int16(), func(req kmsg.Request) (kmsg.Response, error, bool) {
-		mu.Lock()
-		defer mu.Unlock()
 		cluster.KeepControl()
 		produce := req.(*kmsg.ProduceRequest)
-		if heal || produce.Topics[0].Partitions[0].Partition != int32(broken) {
+		all := produce.Topics[0].Partitions
+		isBroken := func(p kmsg.ProduceRequestTopicPartition) bool { return p.Partition == int32(broken) }
+		mu.Lock()
+		if slices.ContainsFunc(all, isBroken) {
+			asked++
+		}
+		refuse := !heal && asked > 1
+		mu.Unlock()
+		if !refuse || !slices.ContainsFunc(all, isBroken) {
 			return nil, nil, false
 		}
-		if asked++; asked == 1 {
-			return nil, nil, false
-		}
-		return refusal(produce, kafkago.NotLeaderForPartition), nil, true
+		// What the request has for the other partitions is stored, as a broker does it: each partition by itself.
+		res := refusal(produce, kafkago.NotLeaderForPartition).(*kmsg.ProduceResponse)
+		cluster.SleepControl(func() {
+			for i, partition := range all {
+				if isBroken(partition) {
+					continue
+				}
+				sized := append(binary.BigEndian.AppendUint32(nil, uint32(len(partition.Records))), partition.Records...)
+				stored, err := behind.RawProduce(within(t, patience), &kafkago.RawProduceRequest{Topic: event.Topic, Partition: int(partition.Partition),
+					RequiredAcks: kafkago.RequireAll, RawRecords: protocol.RawRecordSet{Reader: bytes.NewReader(sized)}})
+				if err != nil || stored.Error != nil {
+					t.Errorf("the other partitions cannot be stored: %v, %+v", err, stored)
+				}
+				res.Topics[0].Partitions[i].ErrorCode = 0
+			}
+		})
+		return res, nil, true
 	})
 	if err := p.Publish(within(t, patience), events); !errors.Is(err, outbox.ErrNotPublished) || !errors.Is(err, kafkago.NotLeaderForPartition) {
 		t.Errorf("a partition refused a part: %v", err)
@@ -111,6 +134,48 @@ func TestAPartOfWhatIsPublishedIsRefused(t *testing.T) {
 	mu.Unlock()
 	publish(t, p, events)
 	newReading().read(t, consumer(t, addr), events)
+}
+
+// TestAPartitionIsNotAnswered: a broker that says nothing of a partition has not stored its events, as far as anybody knows.
+func TestAPartitionIsNotAnswered(t *testing.T) {
+	t.Parallel()
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(3, event.Topic))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cluster.Close)
+	cluster.ControlKey(kmsg.Produce.Int16(), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
+		topic := &req.(*kmsg.ProduceRequest).Topics[0]
+		topic.Partitions = slices.DeleteFunc(topic.Partitions, func(p kmsg.ProduceRequestTopicPartition) bool { return p.Partition == 1 })
+		return nil, nil, false
+	})
+	if err := publisher(t, cluster.ListenAddrs()[0]).Publish(within(t, patience), story(30, 300)); !errors.Is(err, outbox.ErrNotPublished) {
+		t.Errorf("a partition was not answered: %v", err)
+	}
+}
+
+// TestSeveralBrokers: partitions that three brokers lead, while they change from one to another again and again.
+func TestSeveralBrokers(t *testing.T) {
+	t.Parallel()
+	const partitions, brokers = 12, 3
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(brokers), kfake.SeedTopics(partitions, event.Topic))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cluster.Close)
+	addr := cluster.ListenAddrs()[0]
+	p, c, r := publisher(t, addr), consumer(t, addr), newReading()
+	events := story(60, 3000)
+	for round, some := range slices.Collect(slices.Chunk(events, 500)) {
+		for partition := range int32(partitions) {
+			if err := cluster.MoveTopicPartition(event.Topic, partition, (partition+int32(round))%brokers); err != nil {
+				t.Fatal(err)
+			}
+		}
+		publishUntil(t, p, some)
+		r.read(t, c, some)
+	}
 }
 
 // refusal answers a produce request with the same error for all of it.

@@ -25,14 +25,12 @@ const (
 	joinBackoff       = time.Second
 	watchTopic        = 2 * time.Second
 	gather            = time.Millisecond // how long a batch waits for company after its first record
-	ready             = 1000             // records taken from the readers and not yet fetched
-	readAhead         = 200              // the same, of each partition's reader
+	ready             = 1000             // records read and not yet fetched
 	readBackoff       = 100 * time.Millisecond
 	readBackoffMax    = time.Second
-	maxFetchBytes     = 1 << 20
+	maxFetchBytes     = 1 << 20   // of one answer; a batch that is larger comes alone
+	maxPartitionBytes = 256 << 10 // of one partition in it
 	commitTimeout     = 5 * time.Second
-	readBatchTimeout  = 5 * time.Second
-	readerMaxAttempts = 3
 )
 
 // Record is one record of the topic. What it holds is the publisher's word and may be anything: see event.Decode.
@@ -56,14 +54,15 @@ type ConsumerOptions struct {
 // Consumer reads the topic as a member of a consumer group. Every record comes at least once: it comes again when it was
 // not committed before a restart or a rebalance.
 //
-// It uses kafka-go's ConsumerGroup with one Reader for each partition, which is what a Reader with a group does inside,
-// because such a Reader has three habits that lose events or time here:
+// It uses kafka-go's ConsumerGroup, and asks each broker for all partitions at once that it leads. A Reader with a group asks
+// for each partition by itself, which costs, while little comes, as much again for each partition, here and at the broker;
+// and it has three habits that lose events or time here:
 //
 //   - When a topic is deleted and made again, it goes on at its old offset. While the new log is shorter it stands still;
 //     once the log has grown past the offset it reads on from there, and everything before is skipped without a word.
 //     Here each committed offset carries the id of the topic that it belongs to, as the offset's metadata. Another id, seen
 //     at a start or by the watch that runs every two seconds, means: read from the first offset.
-//   - Its OffsetOutOfRange cannot be answered, since the offset of a reader in a group cannot be set. Here it means the
+//   - Its OffsetOutOfRange cannot be answered, since the offset of a Reader in a group cannot be set. Here it means the
 //     same: read from the first offset.
 //   - Without a topic it rejoins the group in a tight loop, if it is to watch for changes. Here the topic is awaited,
 //     made when nobody else does, and watched, partitions added included.

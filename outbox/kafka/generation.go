@@ -2,9 +2,7 @@ package kafka
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"sync"
 
 	kafkago "github.com/segmentio/kafka-go"
 
@@ -89,10 +87,12 @@ func (c *Consumer) consume(ctx, genCtx context.Context, gen *kafkago.Generation,
 	c.health.note(ctx, nil)
 	c.opts.Log.DebugContext(ctx, "partitions assigned", "generation", gen.ID, "partitions", len(start))
 
-	var wg sync.WaitGroup
-	defer wg.Wait()
+	var all []*place
 	for partition, offset := range start {
-		wg.Go(func() { c.read(ctx, g, partition, offset) })
+		all = append(all, &place{partition, offset})
+	}
+	if len(all) > 0 {
+		c.read(ctx, g, all)
 	}
 	<-ctx.Done()
 }
@@ -143,52 +143,4 @@ func (c *Consumer) startOffsets(ctx context.Context, gen *kafkago.Generation, to
 // committedTo says whether the group has committed an offset of the topic with this id.
 func committedTo(topicID string, p kafkago.OffsetFetchPartition) bool {
 	return p.CommittedOffset >= 0 && (p.Metadata == "" || p.Metadata == topicID)
-}
-
-// read passes on the records of a partition until ctx ends.
-func (c *Consumer) read(ctx context.Context, g *generation, partition int, offset int64) {
-	r := kafkago.NewReader(kafkago.ReaderConfig{
-		Brokers: c.opts.Brokers, Topic: event.Topic, Partition: partition, Dialer: c.dialer(),
-		MinBytes: 1, MaxBytes: maxFetchBytes, MaxWait: maxWait, ReadBatchTimeout: readBatchTimeout, QueueCapacity: readAhead,
-		ReadBackoffMin: readBackoff, ReadBackoffMax: readBackoffMax, MaxAttempts: readerMaxAttempts,
-		OffsetOutOfRangeError: true,
-		ReadLagInterval:       -1, // it would dial a connection for it; lag is asked of the broker, where it is wanted
-	})
-	defer r.Close()
-	if err := r.SetOffset(offset); err != nil {
-		return
-	}
-	for {
-		// Not ReadMessage: in a group that would commit.
-		m, err := r.FetchMessage(ctx)
-		switch {
-		case ctx.Err() != nil:
-			return
-		case errors.Is(err, kafkago.OffsetOutOfRange):
-			// The log is shorter than what was read of it: a broker lost its end. What is there now may be new.
-			c.opts.Log.WarnContext(ctx, "offset is out of range; reading from the first offset", "partition", partition, "offset", offset)
-			if err := r.SetOffset(kafkago.FirstOffset); err != nil {
-				return
-			}
-		case err != nil:
-			// The reader goes on by itself.
-			c.health.note(ctx, fmt.Errorf("read partition %d: %w", partition, err))
-		default:
-			c.health.note(ctx, nil)
-			select {
-			case <-ctx.Done():
-				return
-			case c.records <- newRecord(m, g):
-			}
-		}
-	}
-}
-
-func newRecord(m kafkago.Message, g *generation) Record {
-	r := Record{Topic: m.Topic, Partition: m.Partition, Offset: m.Offset, Body: m.Value, from: g}
-	r.Headers = make([]event.Header, len(m.Headers))
-	for i, h := range m.Headers {
-		r.Headers[i] = event.Header{Key: h.Key, Value: h.Value}
-	}
-	return r
 }

@@ -93,6 +93,54 @@ func TestPartitionIsMurmur2(t *testing.T) {
 	}
 }
 
+// Marks of a tool's transaction stand in the topic as records do, and are passed over.
+func TestMarksOfTransactions(t *testing.T) {
+	t.Parallel()
+	kafkatest.Each(t, func(t *testing.T, addr string) {
+		ensure(t, addr)
+		p, c, r := publisher(t, addr), consumer(t, addr), newReading()
+		events := story(60, 120)
+		publish(t, p, events[:60])
+		tool, all := client(t, addr), []kafkago.AddPartitionToTxn{}
+		for partition := range 12 {
+			all = append(all, kafkago.AddPartitionToTxn{Partition: partition})
+		}
+		var id *kafkago.ProducerSession
+		eventually(t, func(ctx context.Context) error {
+			res, err := tool.InitProducerID(ctx, &kafkago.InitProducerIDRequest{TransactionalID: "tool", TransactionTimeoutMs: 60_000, ProducerID: -1, ProducerEpoch: -1})
+			if err == nil {
+				err = res.Error
+			}
+			if err == nil {
+				id = res.Producer
+			}
+			return err
+		})
+		ctx := within(t, patience)
+		added, err := tool.AddPartitionsToTxn(ctx, &kafkago.AddPartitionsToTxnRequest{TransactionalID: "tool", ProducerID: id.ProducerID,
+			ProducerEpoch: id.ProducerEpoch, Topics: map[string][]kafkago.AddPartitionToTxn{event.Topic: all}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, a := range added.Topics[event.Topic] {
+			if a.Error != nil {
+				t.Fatal(a.Error)
+			}
+		}
+		ended, err := tool.EndTxn(ctx, &kafkago.EndTxnRequest{TransactionalID: "tool", ProducerID: id.ProducerID, ProducerEpoch: id.ProducerEpoch, Committed: true})
+		if err != nil || ended.Error != nil {
+			t.Fatal(err, ended)
+		}
+		publish(t, p, events[60:])
+		r.read(t, c, events)
+		for id, n := range r.times {
+			if n != 1 {
+				t.Errorf("event %s came %d times", id, n)
+			}
+		}
+	})
+}
+
 func TestRecordForm(t *testing.T) {
 	t.Parallel()
 	kafkatest.Each(t, func(t *testing.T, addr string) {

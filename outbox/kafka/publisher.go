@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,13 +13,15 @@ import (
 
 	kafkago "github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/protocol"
+	"github.com/segmentio/kafka-go/protocol/produce"
 
 	"ansim/outbox"
 	"ansim/schema/event"
 )
 
 const (
-	// pieceEvents and pieceBytes bound one produce request of one partition. Brokers take 1 MiB unless told otherwise.
+	// pieceEvents and pieceBytes bound what one produce request holds of one partition. Brokers take 1 MiB of each unless told
+	// otherwise.
 	pieceEvents = 500
 	pieceBytes  = 512 << 10
 	// attempts at one piece. More than a few would only hide from the relay, which tries again for as long as it takes, that
@@ -30,11 +33,12 @@ const (
 // Publisher writes events to the topic. It implements [outbox.Publisher] and may be used by several goroutines, but the
 // order of one reservation's events holds only within a call and between calls that follow each other.
 //
-// It uses kafka-go's Client.Produce rather than its Writer. A Writer collects what several calls want to write into
-// batches of its own: it waits for its BatchTimeout before each, allocates BatchSize messages for every batch of every
-// partition however few there are, and when a call is larger than a batch it goes on with the second batch of a partition
-// after the first has failed, so that a later event of a reservation is stored without the earlier. Here one partition's
-// pieces are written one after the other, and the first that fails is the last that is tried.
+// One request carries a piece of every partition that a broker leads, as the protocol has it and kafka-go's Writer and
+// Client.Produce do not: each of those makes a request for each partition, and most of what a request costs, here and at the
+// broker, does not go by what is in it. A Writer also waits for its BatchTimeout before each batch, allocates BatchSize
+// messages for every batch of every partition however few there are, and when a call is larger than a batch it goes on with
+// the second batch of a partition after the first has failed, so that a later event of a reservation is stored without the
+// earlier. Here one partition's pieces are written one after the other, and the first that fails is the last that is tried.
 type Publisher struct {
 	brokers   []string
 	transport *kafkago.Transport
@@ -84,45 +88,51 @@ func (p *Publisher) Publish(ctx context.Context, events []event.Event) error {
 }
 
 func (p *Publisher) publish(ctx context.Context, events []event.Event) error {
-	lanes, err := p.lanes(ctx, events)
+	partitions, err := topicPartitions(ctx, p.client)
 	if err != nil {
 		return err
 	}
-	errs := make([]error, len(lanes))
-	var wg sync.WaitGroup
-	for partition, lane := range lanes {
-		if len(lane) > 0 {
-			wg.Go(func() { errs[partition] = p.publishLane(ctx, partition, lane) })
+	lanes, err := p.lanes(events, len(partitions))
+	if err != nil {
+		return err
+	}
+	groups := map[int][]*lane{}
+	for _, l := range lanes {
+		leader := partitions[l.partition].Leader.ID
+		if partitions[l.partition].Error != nil {
+			leader = -1 - l.partition // it has none: alone, so that the others need not wait for it
 		}
+		groups[leader] = append(groups[leader], l)
+	}
+	var wg sync.WaitGroup
+	for _, group := range groups {
+		wg.Go(func() { p.publishGroup(ctx, group) })
 	}
 	wg.Wait()
 	// All partitions usually fail for one reason; the first says it.
-	for _, err := range errs {
-		if err != nil {
-			return err
+	for _, l := range lanes {
+		if l.err != nil {
+			return fmt.Errorf("partition %d: %w", l.partition, l.err)
 		}
 	}
 	return nil
 }
 
-// lanes encodes the events and sorts them by partition.
-func (p *Publisher) lanes(ctx context.Context, events []event.Event) ([][]record, error) {
-	meta, err := p.client.Metadata(ctx, &kafkago.MetadataRequest{Topics: []string{event.Topic}})
-	if err != nil {
-		return nil, err
-	}
-	if len(meta.Topics) != 1 || len(meta.Topics[0].Partitions) == 0 {
-		return nil, kafkago.UnknownTopicOrPartition
-	}
-	if err := meta.Topics[0].Error; err != nil {
-		return nil, err
-	}
-	n := len(meta.Topics[0].Partitions)
+// lane is what one partition is to get, in order.
+type lane struct {
+	partition int
+	records   []record // not yet stored
+	tries     int      // at the first piece of records, that failed
+	err       error    // of the last try; none when it stored something
+}
+
+// lanes encodes the events and sorts them by partition, of which there are n.
+func (p *Publisher) lanes(events []event.Event, n int) ([]*lane, error) {
 	ids := make([]int, n)
+	lanes := make([]*lane, n)
 	for i := range ids {
-		ids[i] = i
+		ids[i], lanes[i] = i, &lane{partition: i}
 	}
-	lanes := make([][]record, n)
 	for _, e := range events {
 		headers, body, err := event.Encode(e)
 		if err != nil {
@@ -132,58 +142,94 @@ func (p *Publisher) lanes(ctx context.Context, events []event.Event) ([][]record
 		for i, h := range headers {
 			r.headers[i] = kafkago.Header{Key: h.Key, Value: h.Value}
 		}
-		lane := p.balancer.Balance(kafkago.Message{Key: r.key}, ids...)
-		lanes[lane] = append(lanes[lane], r)
+		l := lanes[p.balancer.Balance(kafkago.Message{Key: r.key}, ids...)]
+		l.records = append(l.records, r)
 	}
-	return lanes, nil
+	return slices.DeleteFunc(lanes, func(l *lane) bool { return len(l.records) == 0 }), nil
 }
 
-func (p *Publisher) publishLane(ctx context.Context, partition int, lane []record) error {
-	for len(lane) > 0 {
-		n := pieceLen(lane)
-		if err := p.publishPiece(ctx, partition, lane[:n]); err != nil {
-			return fmt.Errorf("partition %d: %w", partition, err)
+// publishGroup stores lanes of partitions that one broker leads, a piece of each with every request. A lane that fails for
+// good goes no further; the others do.
+func (p *Publisher) publishGroup(ctx context.Context, group []*lane) {
+	for len(group) > 0 {
+		p.publishPieces(ctx, group)
+		var left []*lane
+		tries := 0
+		for _, l := range group {
+			if l.err == nil && len(l.records) == 0 || l.err != nil && (l.tries == attempts || missing(l.err) || !temporary(l.err)) {
+				continue
+			}
+			left = append(left, l)
+			tries = max(tries, l.tries)
 		}
-		lane = lane[n:]
+		if group = left; tries > 0 && len(group) > 0 && !pause(ctx, attemptPause<<(tries-1)) {
+			for _, l := range group {
+				l.err = cmp.Or(l.err, ctx.Err())
+			}
+			return
+		}
 	}
-	return nil
 }
 
-// pieceLen is how many records of the lane go into one request; at least one.
-func pieceLen(lane []record) int {
+// publishPieces makes one request of the next piece of each lane. A piece is one record batch, which a broker stores as a
+// whole or not at all.
+func (p *Publisher) publishPieces(ctx context.Context, group []*lane) {
+	topic := produce.RequestTopic{Topic: event.Topic}
+	for _, l := range group {
+		topic.Partitions = append(topic.Partitions, produce.RequestPartition{Partition: int32(l.partition),
+			RecordSet: protocol.RecordSet{Records: &recordReader{records: l.records[:pieceLen(l.records)]}}})
+	}
+	answers, err := p.produce(ctx, &produce.Request{Acks: int16(kafkago.RequireAll), Topics: []produce.RequestTopic{topic}})
+	for _, l := range group {
+		l.err = err
+		if err == nil {
+			l.err = answers[l.partition]
+		}
+		if l.err != nil {
+			l.tries++
+			continue
+		}
+		l.records, l.tries = l.records[pieceLen(l.records):], 0
+	}
+}
+
+// errUnanswered is of a partition that the broker's answer does not name.
+var errUnanswered = errors.New("the broker did not say whether it stored the events")
+
+// produce sends a request to the broker that leads its partitions, and returns the answer for each of them.
+func (p *Publisher) produce(ctx context.Context, req *produce.Request) (map[int]error, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	req.Timeout = int32((requestTimeout / 2).Milliseconds()) // the broker is to give up first
+	res, err := p.transport.RoundTrip(ctx, p.client.Addr, req)
+	if err != nil {
+		return nil, err
+	}
+	answers := map[int]error{}
+	for _, partition := range req.Topics[0].Partitions {
+		answers[int(partition.Partition)] = errUnanswered
+	}
+	for _, topic := range res.(*produce.Response).Topics {
+		for _, a := range topic.Partitions {
+			answers[int(a.Partition)] = nil
+			if a.ErrorCode != 0 {
+				answers[int(a.Partition)] = kafkago.Error(a.ErrorCode)
+			}
+		}
+	}
+	return answers, nil
+}
+
+// pieceLen is how many of the records go into one request; at least one.
+func pieceLen(records []record) int {
 	size := 0
-	for i, r := range lane {
+	for i, r := range records {
 		size += r.size()
 		if i > 0 && (i == pieceEvents || size > pieceBytes) {
 			return i
 		}
 	}
-	return len(lane)
-}
-
-// publishPiece writes one record batch, which a broker stores as a whole or not at all.
-func (p *Publisher) publishPiece(ctx context.Context, partition int, piece []record) error {
-	var err error
-	for try := range attempts {
-		if try > 0 {
-			select {
-			case <-ctx.Done():
-				return err
-			case <-time.After(attemptPause << (try - 1)):
-			}
-		}
-		var res *kafkago.ProduceResponse
-		res, err = p.client.Produce(ctx, &kafkago.ProduceRequest{
-			Topic: event.Topic, Partition: partition, RequiredAcks: kafkago.RequireAll, Records: &recordReader{records: piece},
-		})
-		if err == nil {
-			err = res.Error
-		}
-		if err == nil || ctx.Err() != nil || missing(err) || !temporary(err) {
-			return err
-		}
-	}
-	return err
+	return len(records)
 }
 
 // missing says whether the topic is not there, which kafka-go tells in two ways: as the broker's answer, and as the state of

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"time"
 
@@ -187,4 +188,26 @@ func exchange(ctx context.Context, broker string, req kmsg.Request, res kmsg.Res
 	}
 	res.SetVersion(req.GetVersion())
 	return res.ReadFrom(in[header:])
+}
+
+// topicPartitions are those of the topic, in the order of their numbers.
+func topicPartitions(ctx context.Context, client *kafkago.Client) ([]kafkago.Partition, error) {
+	meta, err := client.Metadata(ctx, &kafkago.MetadataRequest{Topics: []string{event.Topic}})
+	if err != nil {
+		return nil, err
+	}
+	if len(meta.Topics) != 1 || len(meta.Topics[0].Partitions) == 0 {
+		return nil, kafkago.UnknownTopicOrPartition
+	}
+	topic := meta.Topics[0]
+	if topic.Error != nil {
+		return nil, topic.Error
+	}
+	slices.SortFunc(topic.Partitions, func(a, b kafkago.Partition) int { return a.ID - b.ID })
+	for i, partition := range topic.Partitions {
+		if partition.ID != i {
+			return nil, kafkago.UnknownTopicOrPartition // a part is not known yet
+		}
+	}
+	return topic.Partitions, nil
 }
