@@ -101,10 +101,8 @@ func (s *Service) Get(ctx context.Context, client Client, id string) (Reservatio
 		return Reservation{}, ErrNotFound
 	}
 	var r row
-	err := s.db.Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
-		return tx.Get(ctx, &r, "SELECT "+reservationColumns+resendColumns+reservationTables+"WHERE r.id = ? AND r.api_key_id = ?",
-			id, client.KeyID)
-	})
+	err := s.db.Peek(ctx, &r, "SELECT "+reservationColumns+resendColumns+reservationTables+"WHERE r.id = ? AND r.api_key_id = ?",
+		id, client.KeyID)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Reservation{}, ErrNotFound
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -31,24 +32,22 @@ func Texts(ctx context.Context, db *sqldb.DB, reservationIDs []string) (map[stri
 	if len(reservationIDs) == 0 {
 		return nil, nil
 	}
-	var all []TextStatus
-	err := db.Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
-		all = nil
-		rows := sqldb.NewRows("src", sqldb.Column{Name: "src_id", Type: sqldb.UUID})
-		for _, id := range reservationIDs {
-			rows.Add(id)
-		}
-		src, args := tx.Source(rows)
-		return tx.Select(ctx, &all, "WITH "+src+` SELECT reservation_id, version, kind, recipient, resend, state, reason,
-			attempts, accepted_at, delivered_at FROM message WHERE reservation_id IN (SELECT src_id FROM src)
-			ORDER BY reservation_id, version, resend, recipient`, tx.Unplanned(args...)...)
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read texts: %w", err)
+	// Of one id, which is most often, PostgreSQL plans the list faster than an array.
+	query := `SELECT reservation_id, version, kind, recipient, resend, state, reason, attempts, accepted_at, delivered_at FROM message
+		WHERE reservation_id IN (?` + strings.Repeat(", ?", len(reservationIDs)-1) + `) ORDER BY reservation_id, version, resend, recipient`
+	args := make([]any, len(reservationIDs))
+	for i, id := range reservationIDs {
+		args[i] = id
 	}
 	out := make(map[string][]TextStatus)
-	for _, t := range all {
+	err := db.PeekEach(ctx, func(row sqldb.Row) error {
+		var t TextStatus
+		err := row.StructScan(&t)
 		out[t.ReservationID] = append(out[t.ReservationID], t)
+		return err
+	}, query, db.Unplanned(args...)...)
+	if err != nil {
+		return nil, fmt.Errorf("read texts: %w", err)
 	}
 	return out, nil
 }

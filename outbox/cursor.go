@@ -100,20 +100,39 @@ func quiet(ctx context.Context, db *sqldb.DB, p position) (bool, error) {
 	return p.to == "" && now == p.from, err
 }
 
-// readBehind returns at most limit rows behind p, in order, and the position behind them.
-func readBehind(ctx context.Context, tx *sqldb.Tx, p position, limit int) ([]record, position, error) {
-	if tx.Dialect() == sqldb.SQLite {
-		var rs []record
-		err := tx.Select(ctx, &rs, `SELECT `+columns+` FROM outbox o WHERE o.id > ? ORDER BY o.id LIMIT ?`, p.after, limit)
-		if n := len(rs); n > 0 {
-			p.after = rs[n-1].ID
-		}
-		return rs, p, err
+// readBehind returns at most limit rows behind p, in order, and the position behind them. It is one statement, so that a look
+// costs one round trip.
+func readBehind(ctx context.Context, db *sqldb.DB, p position, limit int) (rs []record, next position, err error) {
+	switch {
+	case db.Dialect() == sqldb.SQLite:
+		rs, next, err = readNext(ctx, db, p, limit)
+	case p.to != "":
+		rs, next, err = readPage(ctx, db, p, limit)
+	default:
+		rs, next, err = readDiff(ctx, db, p, limit)
 	}
-	if p.to != "" {
-		return readPage(ctx, tx, p, limit)
+	if err != nil {
+		return nil, p, err
 	}
-	return readDiff(ctx, tx, p, limit)
+	return rs, next, nil
+}
+
+// readNext reads rows by id, which is the order in which SQLite commits.
+func readNext(ctx context.Context, db *sqldb.DB, p position, limit int) ([]record, position, error) {
+	rs, err := readRecords(ctx, db, `SELECT `+columns+` FROM outbox o WHERE o.id > ? ORDER BY o.id LIMIT ?`, p.after, limit)
+	if n := len(rs); n > 0 {
+		p.after = rs[n-1].ID
+	}
+	return rs, p, err
+}
+
+func readRecords(ctx context.Context, db *sqldb.DB, query string, args ...any) (rs []record, err error) {
+	err = db.PeekEach(ctx, func(row sqldb.Row) error {
+		var r record
+		rs = append(rs, r)
+		return row.StructScan(&rs[len(rs)-1])
+	}, query, args...)
+	return rs, err
 }
 
 // diffQuery gives the snapshot of now and the first rows that are visible in it and were not in another, or NULLs. Its
@@ -132,35 +151,27 @@ const diffQuery = `SELECT s.now, ` + columns + ` FROM (SELECT CAST(pg_current_sn
 // readDiff reads what is visible now and was not at p, and the snapshot of now, in one statement. When that is more than
 // limit, the position behind the first limit rows remembers the snapshot that they were read from: to advance to it now would
 // lose the rest.
-func readDiff(ctx context.Context, tx *sqldb.Tx, p position, limit int) ([]record, position, error) {
-	rows, err := tx.Query(ctx, diffQuery, tx.Unplanned(p.from, p.underWay(), limit+1)...)
-	if err != nil {
-		return nil, p, err
-	}
-	defer rows.Close()
+func readDiff(ctx context.Context, db *sqldb.DB, p position, limit int) ([]record, position, error) {
 	var rs []record
 	var now string
-	for rows.Next() {
+	err := db.PeekEach(ctx, func(row sqldb.Row) error {
 		var r struct {
 			id, version, resend                            *int64
 			eventID, typ, reservationID, recipients, trace *string
 			at                                             *sqldb.Time
 		}
-		if err := rows.Scan(&now, &r.id, &r.eventID, &r.typ, &r.reservationID, &r.version, &r.recipients, &r.resend, &r.at,
+		if err := row.Scan(&now, &r.id, &r.eventID, &r.typ, &r.reservationID, &r.version, &r.recipients, &r.resend, &r.at,
 			&r.trace); err != nil {
-			return nil, p, err
+			return err
 		}
-		if r.id == nil { // nothing new
-			continue
+		if r.id != nil { // else there is nothing new
+			rs = append(rs, record{ID: *r.id, EventID: *r.eventID, Type: *r.typ, ReservationID: *r.reservationID, Version: int(*r.version),
+				Recipients: *r.recipients, Resend: int(*r.resend), CreatedAt: *r.at, Traceparent: *r.trace})
 		}
-		rs = append(rs, record{ID: *r.id, EventID: *r.eventID, Type: *r.typ, ReservationID: *r.reservationID, Version: int(*r.version),
-			Recipients: *r.recipients, Resend: int(*r.resend), CreatedAt: *r.at, Traceparent: *r.trace})
-	}
-	if err := rows.Err(); err != nil {
-		return nil, p, err
-	}
-	if len(rs) <= limit {
-		return rs, position{from: now}, nil
+		return nil
+	}, diffQuery, db.Unplanned(p.from, p.underWay(), limit+1)...)
+	if err != nil || len(rs) <= limit {
+		return rs, position{from: now}, err
 	}
 	rs = rs[:limit]
 	return rs, position{from: p.from, to: now, after: rs[limit-1].ID}, nil
@@ -173,14 +184,10 @@ const pageQuery = `SELECT ` + columns + ` FROM outbox o
 
 // readPage reads the next page of a backlog: what lies between the two snapshots, behind an id. The read begins at that id, and
 // most of what follows belongs to the backlog, so a page costs what it holds.
-func readPage(ctx context.Context, tx *sqldb.Tx, p position, limit int) ([]record, position, error) {
-	var rs []record
-	err := tx.Select(ctx, &rs, pageQuery, tx.Unplanned(p.after, p.to, p.from, limit)...)
-	if err != nil {
-		return nil, p, err
-	}
-	if len(rs) < limit {
-		return rs, position{from: p.to}, nil
+func readPage(ctx context.Context, db *sqldb.DB, p position, limit int) ([]record, position, error) {
+	rs, err := readRecords(ctx, db, pageQuery, db.Unplanned(p.after, p.to, p.from, limit)...)
+	if err != nil || len(rs) < limit {
+		return rs, position{from: p.to}, err
 	}
 	return rs, position{from: p.from, to: p.to, after: rs[len(rs)-1].ID}, nil
 }

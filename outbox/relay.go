@@ -172,7 +172,7 @@ func (r *Relay) keep(ctx context.Context, l *lease) error {
 func (r *Relay) read(ctx context.Context, pos position, batches chan<- batch) error {
 	wait := r.opts.BusyPoll
 	for {
-		rs, next, err := r.readOnce(ctx, pos)
+		rs, next, err := readBehind(ctx, r.db, pos, r.opts.Page)
 		if err != nil {
 			return fmt.Errorf("read the outbox: %w", err)
 		}
@@ -199,14 +199,6 @@ func (r *Relay) read(ctx context.Context, pos position, batches chan<- batch) er
 			}
 		}
 	}
-}
-
-func (r *Relay) readOnce(ctx context.Context, pos position) (rs []record, next position, err error) {
-	err = r.db.Read(ctx, func(ctx context.Context, tx *sqldb.Tx) (err error) {
-		rs, next, err = readBehind(ctx, tx, pos, r.opts.Page)
-		return err
-	})
-	return rs, next, err
 }
 
 // publish publishes each batch and stores the position behind it: after the events are stored, never before. A crash

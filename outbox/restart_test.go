@@ -1,6 +1,8 @@
 package outbox_test
 
 import (
+	"context"
+	"log/slog"
 	"testing"
 	"time"
 
@@ -16,11 +18,13 @@ func TestRelayOutlivesItsDatabase(t *testing.T) {
 	server := dbtest.NewServer(t)
 	db := server.Open(t, sqldb.Options{})
 	l := newLog()
-	relay := outbox.NewRelay(db, l, outbox.RelayOptions{Lease: 24 * time.Hour})
+	stumbles := make(errorsOnly, 1)
+	relay := outbox.NewRelay(db, l, outbox.RelayOptions{Lease: 24 * time.Hour, Log: slog.New(stumbles)})
 	run(t, relay)
 	want := appendAll(t, db, 3)
 	l.awaitCount(t, 3)
 	server.Kill()
+	<-stumbles // else a quick restart may pass unnoticed, without a new term
 	if err := server.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -31,4 +35,18 @@ func TestRelayOutlivesItsDatabase(t *testing.T) {
 	if epoch, _ := position(t, db); epoch < 2 {
 		t.Errorf("the epoch is %d, want a new term after the crash", epoch)
 	}
+}
+
+// errorsOnly is a log that tells when there was an error.
+type errorsOnly chan struct{}
+
+func (errorsOnly) Enabled(_ context.Context, l slog.Level) bool { return l >= slog.LevelError }
+func (e errorsOnly) WithAttrs([]slog.Attr) slog.Handler         { return e }
+func (e errorsOnly) WithGroup(string) slog.Handler              { return e }
+func (e errorsOnly) Handle(context.Context, slog.Record) error {
+	select {
+	case e <- struct{}{}:
+	default:
+	}
+	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/url"
@@ -181,56 +182,110 @@ func TestACommitThatTheServerEndsIsUnknown(t *testing.T) {
 // All connections that lie in the pools are dead after a restart of the server; nobody is to notice.
 func TestDeadConnectionsInThePoolAreReplaced(t *testing.T) {
 	t.Parallel()
-	rawURL := dbtest.PostgresURL(t)
-	open := func() *sqldb.DB {
-		db, err := sqldb.Open(t.Context(), rawURL, sqldb.Options{Writers: 3, Readers: 2})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = db.Close() })
-		return db
-	}
-	db, other := open(), open()
-	if err := other.Ping(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	newCounters(t, db)
-	fill := func(n int, run func(context.Context, func(context.Context, *sqldb.Tx) error) error) {
-		var ready, all sync.WaitGroup
-		ready.Add(n)
-		for range n {
-			all.Go(func() {
-				err := run(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error {
-					var one int
-					err := tx.Get(ctx, &one, `SELECT 1`)
-					ready.Done()
-					ready.Wait() // so that each has a connection of its own
-					return err
-				})
+	for what, use := range map[string]func(context.Context, *sqldb.DB) error{
+		"write": func(ctx context.Context, db *sqldb.DB) error {
+			return db.Write(ctx, func(ctx context.Context, tx *sqldb.Tx) error { return raise(ctx, tx, 1) })
+		},
+		"read": func(ctx context.Context, db *sqldb.DB) error {
+			return db.Read(ctx, func(ctx context.Context, tx *sqldb.Tx) error {
+				var n int
+				return tx.Get(ctx, &n, `SELECT n FROM counter WHERE id = 1`)
+			})
+		},
+		"peek": func(ctx context.Context, db *sqldb.DB) error {
+			var n int
+			return db.Peek(ctx, &n, `SELECT n FROM counter WHERE id = 1`)
+		},
+		"peek each": func(ctx context.Context, db *sqldb.DB) error {
+			var n []int
+			err := db.PeekEach(ctx, func(row sqldb.Row) error {
+				n = append(n, 0)
+				return row.Scan(&n[len(n)-1])
+			}, `SELECT n FROM counter ORDER BY id`)
+			if err == nil && len(n) != 2 {
+				return fmt.Errorf("%d rows", len(n))
+			}
+			return err
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			rawURL := dbtest.PostgresURL(t)
+			open := func() *sqldb.DB {
+				db, err := sqldb.Open(t.Context(), rawURL, sqldb.Options{Writers: 3, Readers: 3})
 				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { _ = db.Close() })
+				return db
+			}
+			db, other := open(), open()
+			if err := other.Ping(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			newCounters(t, db)
+			fill := func(run func(context.Context, func(context.Context, *sqldb.Tx) error) error) {
+				var ready, all sync.WaitGroup
+				ready.Add(3)
+				for range 3 {
+					all.Go(func() {
+						err := run(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error {
+							var one int
+							err := tx.Get(ctx, &one, `SELECT 1`)
+							ready.Done()
+							ready.Wait() // so that each has a connection of its own
+							return err
+						})
+						if err != nil {
+							t.Error(err)
+						}
+					})
+				}
+				all.Wait()
+			}
+			for range 2 { // pgx asks a connection whether it lives only when it was last handed out more than a second ago
+				fill(db.Read)
+				fill(db.Write)
+			}
+			var killed int
+			err := other.Read(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error {
+				return tx.Get(ctx, &killed, `SELECT COUNT(*) FROM (SELECT pg_terminate_backend(pid, 10000) AS done FROM pg_stat_activity
+					WHERE datname = current_database() AND pid <> pg_backend_pid()) k WHERE done`)
+			})
+			if err != nil || killed < 6 {
+				t.Fatalf("%d connections were ended, %v", killed, err)
+			}
+			for range 8 {
+				if err := use(t.Context(), db); err != nil {
 					t.Error(err)
 				}
-			})
-		}
-		all.Wait()
+			}
+			want := [2]int{}
+			if what == "write" {
+				want[0] = 8
+			}
+			if got := counters(t, db); got != want {
+				t.Errorf("the counters are %v", got)
+			}
+		})
 	}
-	fill(2, db.Read)
-	fill(3, db.Write)
-	fill(3, db.Write) // pgx asks a connection whether it lives only when it was last handed out more than a second ago
-	var killed int
-	err := other.Read(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error {
-		return tx.Get(ctx, &killed, `SELECT COUNT(*) FROM (SELECT pg_terminate_backend(pid, 10000) AS done FROM pg_stat_activity
-			WHERE datname = current_database() AND pid <> pg_backend_pid()) k WHERE done`)
+}
+
+// What ends within an answer is the caller's: to begin anew would pass rows on twice.
+func TestPeekEachPassesNoRowTwice(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+		newCounters(t, db)
+		busy := errors.New("no more")
+		seen := 0
+		err := db.PeekEach(t.Context(), func(sqldb.Row) error {
+			if seen++; seen == 2 {
+				return busy
+			}
+			return nil
+		}, `SELECT n FROM counter ORDER BY id`)
+		if !errors.Is(err, busy) || seen != 2 {
+			t.Errorf("%d rows, %v", seen, err)
+		}
 	})
-	if err != nil || killed < 5 {
-		t.Fatalf("%d connections were ended, %v", killed, err)
-	}
-	for range 8 {
-		if err := db.Write(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error { return raise(ctx, tx, 1) }); err != nil {
-			t.Errorf("write: %v", err)
-		}
-	}
-	if got := counters(t, db); got != [2]int{8, 0} {
-		t.Errorf("the counters are %v", got)
-	}
 }

@@ -219,12 +219,6 @@ func (db *DB) Readers() int { return db.read.Stats().MaxOpenConnections }
 // Ping asks the database for an answer.
 func (db *DB) Ping(ctx context.Context) error { return db.read.PingContext(ctx) }
 
-// Peek scans the one row of a query that needs no transaction around it: one round trip instead of three, for what is asked
-// many times a second. It must not write.
-func (db *DB) Peek(ctx context.Context, dest any, query string, args ...any) error {
-	return db.read.GetContext(ctx, dest, db.read.Rebind(query), args...)
-}
-
 // Close closes both pools. It waits for the transactions under way.
 func (db *DB) Close() error {
 	var errs []error

@@ -75,6 +75,59 @@ func (db *DB) Read(ctx context.Context, fn func(context.Context, *Tx) error) err
 	return db.retry(ctx, false, func() error { return db.run(ctx, db.read, opts, fn) })
 }
 
+// Peek scans the one row of a query that needs no transaction around it, since a statement is one snapshot: one round trip
+// instead of three, for what is asked many times a second. It must not write. sql.ErrNoRows when there is no row.
+func (db *DB) Peek(ctx context.Context, dest any, query string, args ...any) error {
+	return db.peek(ctx, func(ctx context.Context) error {
+		return db.read.GetContext(ctx, dest, db.read.Rebind(query), args...)
+	})
+}
+
+// Row is a row of an answer.
+type Row interface {
+	// Scan copies the columns, in their order, into dest.
+	Scan(dest ...any) error
+	// StructScan copies the columns into the fields of dest that have their names as tag db.
+	StructScan(dest any) error
+}
+
+// PeekEach is Peek for any number of rows, which it passes to row one by one. An error of row ends it and is returned.
+func (db *DB) PeekEach(ctx context.Context, row func(Row) error, query string, args ...any) error {
+	return db.peek(ctx, func(ctx context.Context) error {
+		rows, err := db.read.QueryxContext(ctx, db.read.Rebind(query), args...)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			if err := row(rows); err != nil {
+				return fmt.Errorf("%w: %w", errRow, err)
+			}
+		}
+		if err := rows.Err(); err != nil {
+			return fmt.Errorf("%w: %w", errRow, err)
+		}
+		return nil
+	})
+}
+
+// errRow marks an error behind the beginning of an answer.
+var errRow = errors.New("read a row")
+
+// peek runs a query outside of a transaction, in the time that a transaction may take, and again when a transaction would
+// begin again.
+func (db *DB) peek(ctx context.Context, once func(context.Context) error) error {
+	return db.retry(ctx, false, func() error {
+		ctx, cancel := db.bounded(ctx)
+		defer cancel()
+		err := once(ctx)
+		if err == nil || ctx.Err() != nil || errors.Is(err, sql.ErrNoRows) || errors.Is(err, errRow) {
+			return err
+		}
+		return fmt.Errorf("%w: %w", errBegin, plain(err))
+	})
+}
+
 func (db *DB) retry(ctx context.Context, commitToo bool, once func() error) error {
 	for try := 1; ; try++ {
 		err := once()
@@ -94,11 +147,8 @@ func (db *DB) retry(ctx context.Context, commitToo bool, once func() error) erro
 }
 
 func (db *DB) run(ctx context.Context, pool *sqlx.DB, opts *sql.TxOptions, fn func(context.Context, *Tx) error) error {
-	if !db.readOnly { // a whole-database check may take its time
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, longest)
-		defer cancel()
-	}
+	ctx, cancel := db.bounded(ctx)
+	defer cancel()
 	tx, err := pool.BeginTxx(ctx, opts)
 	if err != nil {
 		return fmt.Errorf("%w: %w", errBegin, plain(err))
@@ -128,11 +178,21 @@ func (db *DB) run(ctx context.Context, pool *sqlx.DB, opts *sql.TxOptions, fn fu
 	return nil
 }
 
-// retryable says whether the transaction was undone only because of others at work, or never began because its connection
-// had died while it lay in the pool, as all do when the server restarts.
+// bounded is ctx that ends when a transaction that begins now has taken too long.
+func (db *DB) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	if db.readOnly { // a whole-database check may take its time
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, longest)
+}
+
+// retryable says whether the transaction was undone only because of others at work, or never began: its connection had died
+// while it lay in the pool, as all do when the server restarts, or the server is not back yet.
 func retryable(err error) bool {
-	var away *pgconn.ConnectError
-	if errors.Is(err, errBegin) && !errors.As(err, &away) && lost(err) {
+	if errors.Is(err, errRow) { // rows were passed on
+		return false
+	}
+	if errors.Is(err, errBegin) && lost(err) {
 		return true
 	}
 	var pg *pgconn.PgError
@@ -245,8 +305,11 @@ func (t *Tx) Query(ctx context.Context, query string, args ...any) (*sqlx.Rows, 
 
 // Unplanned is an argument to put before the parameters of a query that must be planned for each run: a plan that was
 // cached while a table was small stays bad. On SQLite, which plans each run, it is no argument at all.
-func (t *Tx) Unplanned(args ...any) []any {
-	if t.db.dialect == Postgres {
+func (t *Tx) Unplanned(args ...any) []any { return t.db.Unplanned(args...) }
+
+// Unplanned is [Tx.Unplanned] for a query without a transaction.
+func (db *DB) Unplanned(args ...any) []any {
+	if db.dialect == Postgres {
 		return append([]any{pgx.QueryExecModeExec}, args...)
 	}
 	return args
