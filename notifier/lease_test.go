@@ -1,9 +1,15 @@
 package notifier
 
 import (
+	"context"
 	"crypto/sha256"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"ansim/schema/sqldb"
+	"ansim/test/dbtest"
 )
 
 // TestAnAttemptWhoseProcessDiedIsLookedUpNotRepeated: the attempt is committed, the process is gone; whether the request was
@@ -112,6 +118,45 @@ func TestAnOlderAttemptTakesNoNewerText(t *testing.T) {
 			t.Errorf("message %s, attempts %s and %s; want the first unknown, the second sent", m.State, m.log[0].State, m.log[1].State)
 		}
 	})
+}
+
+// A receipt that tells nothing new is stored without the message: it comes through also while somebody holds that.
+func TestAReceiptOfWhatIsKnownWaitsForNobody(t *testing.T) {
+	t.Parallel()
+	c := &clock{now: noon}
+	b := newBench(t, dbtest.Postgres(t, sqldb.Options{Now: c.Now}), c, Policy{})
+	b.reservation = b.booked(t, 0)
+	r := b.begin(t, 1)[0]
+	b.sender.record(t.Context(), r, Outcome{Class: Accepted, SID: "SM1"})
+	before := b.state(t)
+	receive := func(ctx context.Context, status string) error {
+		return b.sender.recorder.Receive(ctx, Receipt{Token: r.text.Token, SID: "SM1", Status: status})
+	}
+	err := b.db.Write(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error {
+		if _, err := load(ctx, tx, []string{before.ID}); err != nil {
+			return err
+		}
+		return receive(ctx, "queued")
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stored []string
+	if err := b.db.Pool().Select(&stored, `SELECT status FROM receipt`); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"queued"}, stored); diff != "" {
+		t.Error(diff)
+	}
+	if m := b.state(t); m.State != StateAccepted {
+		t.Errorf("state %s", m.State)
+	}
+	if err := receive(t.Context(), "delivered"); err != nil {
+		t.Fatal(err)
+	}
+	if m := b.state(t); m.State != StateDelivered {
+		t.Errorf("state %s", m.State)
+	}
 }
 
 func TestAReceiptForAnotherAttemptsTextIsRefused(t *testing.T) {

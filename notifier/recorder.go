@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 
 	"ansim/schema/sqldb"
 )
@@ -113,13 +112,15 @@ func (r *Recorder) applyTx(ctx context.Context, tx *sqldb.Tx, batch []evidence, 
 	if err != nil {
 		return err
 	}
-	ownerOf, messageOf, err := r.owners(ctx, tx, batch)
+	ownerOf, attempts, err := r.owners(ctx, tx, batch)
 	if err != nil {
 		return err
 	}
 	var ids []string
-	for _, id := range messageOf {
-		ids = append(ids, id)
+	for _, e := range batch {
+		if a, found := attempts[e.token]; found && !e.known(a) {
+			ids = append(ids, a.MessageID)
+		}
 	}
 	ms, err := load(ctx, tx, ids)
 	if err != nil {
@@ -127,7 +128,11 @@ func (r *Recorder) applyTx(ctx context.Context, tx *sqldb.Tx, batch []evidence, 
 	}
 	receipts := newReceiptRows()
 	for i, e := range batch {
-		m := ms[messageOf[e.token]]
+		if e.known(attempts[e.token]) {
+			receipts.add(*e.receipt, now)
+			continue
+		}
+		m := ms[attempts[e.token].MessageID]
 		if m == nil || m.attempt(e.token) == nil {
 			out[i] = ErrUnknownAttempt
 			continue
@@ -162,15 +167,15 @@ func (r *Recorder) applyTx(ctx context.Context, tx *sqldb.Tx, batch []evidence, 
 	return save(ctx, tx, ms)
 }
 
-// owners tells which attempts hold the SIDs of a batch, and which messages its attempts belong to. A sender knows its message,
+// owners tells which attempts hold the SIDs of a batch, and what is recorded of its attempts. A sender knows its message,
 // and its SID is fresh: the database need not be asked. Should the SID be another attempt's after all, because the list had
 // shown it first, the unique key refuses the batch, and its members come again one by one, and are asked for.
-func (r *Recorder) owners(ctx context.Context, tx *sqldb.Tx, batch []evidence) (ownerOf, messageOf map[string]string, err error) {
+func (r *Recorder) owners(ctx context.Context, tx *sqldb.Tx, batch []evidence) (ownerOf map[string]string, attempts map[string]owner, err error) {
 	var tokens, sids []string
-	known := make(map[string]string, len(batch))
+	told := make(map[string]owner, len(batch))
 	for _, e := range batch {
 		if e.message != "" && len(batch) > 1 {
-			known[e.token] = e.message
+			told[e.token] = owner{Token: e.token, MessageID: e.message}
 			continue
 		}
 		tokens = append(tokens, e.token)
@@ -178,14 +183,22 @@ func (r *Recorder) owners(ctx context.Context, tx *sqldb.Tx, batch []evidence) (
 			sids = append(sids, sid)
 		}
 	}
-	ownerOf, messageOf = map[string]string{}, known
+	ownerOf, attempts = map[string]string{}, told
 	if len(tokens) > 0 {
-		if ownerOf, messageOf, err = owners(ctx, tx, tokens, sids); err != nil {
+		if ownerOf, attempts, err = owners(ctx, tx, tokens, sids); err != nil {
 			return nil, nil, err
 		}
-		maps.Copy(messageOf, known)
+		for token, a := range told { // not what a receipt in the same batch found, whose moment is before
+			attempts[token] = a
+		}
 	}
-	return ownerOf, messageOf, nil
+	return ownerOf, attempts, nil
+}
+
+// known says that e tells nothing new of an attempt: that the provider has taken it, which is recorded. Such a receipt, a quarter of
+// what comes in, is stored without a look at the message.
+func (e evidence) known(a owner) bool {
+	return e.receipt != nil && attemptOf[e.receipt.Status] == AttemptAccepted && a.took(e.receipt.SID)
 }
 
 // listed says that e is a text that was found in the provider's list.

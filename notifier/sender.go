@@ -250,7 +250,7 @@ func (s *sender) committed(ctx context.Context, requests []request) ([]request, 
 	if len(requests) == 0 {
 		return nil, nil
 	}
-	there := map[string]string{}
+	there := map[string]owner{}
 	err := s.db.Read(ctx, func(ctx context.Context, tx *sqldb.Tx) (err error) {
 		tokens := make([]string, 0, len(requests))
 		for _, r := range requests {
@@ -264,7 +264,7 @@ func (s *sender) committed(ctx context.Context, requests []request) ([]request, 
 	}
 	var out []request
 	for _, r := range requests {
-		if there[r.text.Token] != "" {
+		if _, found := there[r.text.Token]; found {
 			out = append(out, r)
 		}
 	}

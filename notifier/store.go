@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"database/sql"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -333,18 +334,25 @@ func holdTexts(ctx context.Context, tx *sqldb.Tx, as []*Attempt) error {
 
 // owner is an attempt that was looked for.
 type owner struct {
-	Token     string  `db:"token"`
-	SID       *string `db:"provider_sid"`
-	MessageID string  `db:"message_id"`
+	Token     string       `db:"token"`
+	SID       *string      `db:"provider_sid"`
+	State     AttemptState `db:"state"`
+	MessageID string       `db:"message_id"`
 }
 
-// owners tells which attempts hold these SIDs, and which messages the attempts with these tokens belong to. An SID is asked for by
-// itself only when it is not that of an attempt that was asked for: nearly always it is.
-func owners(ctx context.Context, tx *sqldb.Tx, tokens, sids []string) (bySID, byToken map[string]string, err error) {
-	bySID, byToken = make(map[string]string, len(sids)), make(map[string]string, len(tokens))
+// took says whether it is recorded that the provider has taken the attempt as the text sid, so that to hear so again changes
+// nothing: of a text that was taken nobody takes that back.
+func (o owner) took(sid string) bool {
+	return o.SID != nil && *o.SID == sid && o.State.taken()
+}
+
+// owners tells which attempts hold these SIDs, and which attempts have these tokens. An SID is asked for by itself only when it is
+// not that of an attempt that was asked for: nearly always it is.
+func owners(ctx context.Context, tx *sqldb.Tx, tokens, sids []string) (bySID map[string]string, byToken map[string]owner, err error) {
+	bySID, byToken = make(map[string]string, len(sids)), make(map[string]owner, len(tokens))
 	keep := func(found []owner) {
 		for _, f := range found {
-			byToken[f.Token] = f.MessageID
+			byToken[f.Token] = f
 			if f.SID != nil {
 				bySID[*f.SID] = f.Token
 			}
@@ -378,7 +386,7 @@ func findOwners(ctx context.Context, tx *sqldb.Tx, keys []string, join string) (
 		rows.Add(k)
 	}
 	src, args := tx.Source(rows)
-	err = tx.Select(ctx, &found, "WITH "+src+` SELECT a.token, a.provider_sid, CAST(a.message_id AS text) AS message_id FROM src JOIN `+join, args...)
+	err = tx.Select(ctx, &found, "WITH "+src+` SELECT a.token, a.provider_sid, a.state, CAST(a.message_id AS text) AS message_id FROM src JOIN `+join, args...)
 	return found, wrapped("find attempts", err)
 }
 
@@ -424,9 +432,11 @@ func sweepPosition(ctx context.Context, tx *sqldb.Tx) (string, error) {
 // errBusy: another process does this work right now.
 var errBusy = errors.New("another process is at it")
 
-// newToken makes an attempt's or a lease's token: 128 random bits.
+// newToken makes an attempt's token: the second, and 96 random bits, which nobody guesses. Tokens of one time are neighbours in
+// the indexes of attempts and receipts, which then grow at their end.
 func newToken() string {
 	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails
+	_, _ = rand.Read(b[4:]) // never fails
+	binary.BigEndian.PutUint32(b[:4], uint32(time.Now().Unix()))
 	return hex.EncodeToString(b[:])
 }
