@@ -1,15 +1,15 @@
 // Command load measures ansim on PostgreSQL and Apache Kafka, which it starts for itself on this machine:
 //
-//	go run ./test/load [-only relay,latency,booking,sqlite,past,pages,sending,history,texts,steady] [-profile DIR]
+//	go run ./test/load [-only relay,published,latency,booking,sqlite,past,pages,sending,history,texts,steady] [-profile DIR]
 //
 // It prints a table and, as its last line, the same as one JSON object. The figures are what this machine did with
 // everything on it at once: the databases, the phone network and the crowd all take from the same processors, so each figure
 // comes with the CPU time that every process took and the machine's load average before. There are no thresholds.
 //
-// What is measured runs as in production: `relay` and `latency` use the relay, publisher and consumer in this process;
+// What is measured runs as in production: `relay`, `published` and `latency` use the relay, publisher and consumer in this process;
 // `booking`, `past`, `pages`, `sending`, `history`, `texts` and `steady` use a serving process of its own, a phone network that makes its log durable, and a crowd on
 // keep-alive connections, each a process too. Databases are fresh for each part, with fsync on. It takes some twenty
-// minutes, most of them to write pasts of ten million bookings and texts.
+// minutes, most of them to write pasts of ten million bookings, texts and events.
 //
 // It needs PostgreSQL's programs, Java and Kafka's jars; see packages dbtest and kafkatest for where they are found.
 package main
@@ -37,7 +37,7 @@ import (
 type settings struct {
 	rows    int           // of the relay's backlog
 	people  int           // who book and are texted
-	history int           // reservations and messages of long ago
+	history int           // reservations, messages and events of long ago
 	window  time.Duration // of each latency, booking and steady run
 	rate    int           // people a second who come to the steady one
 	profile string        // folder for CPU and heap profiles, "" for none
@@ -72,6 +72,7 @@ type part struct {
 // parts are all of them, in the order in which they run.
 var parts = []part{
 	{"relay", drainBacklog},
+	{"published", drainWithHistory},
 	{"latency", commitToConsumer},
 	{"booking", bookHotSlot},
 	{"sqlite", bookOnSQLite},
@@ -92,10 +93,10 @@ func main() {
 		return
 	}
 	var s settings
-	only := flag.String("only", "relay,latency,booking,sqlite,past,pages,sending,history,texts,steady", "which `parts` to measure")
+	only := flag.String("only", "relay,published,latency,booking,sqlite,past,pages,sending,history,texts,steady", "which `parts` to measure")
 	flag.IntVar(&s.rows, "rows", 200_000, "rows of the relay's backlog")
 	flag.IntVar(&s.people, "people", 20_000, "people who book and are texted")
-	flag.IntVar(&s.history, "history", 10_000_000, "past reservations, and finished messages, that are there before")
+	flag.IntVar(&s.history, "history", 10_000_000, "past reservations, finished messages and published events that are there before")
 	flag.DurationVar(&s.window, "window", 15*time.Second, "length of each latency, booking and steady run")
 	flag.IntVar(&s.rate, "rate", 1000, "people a second who come in the steady run")
 	flag.StringVar(&s.profile, "profile", "", "write CPU and heap profiles of each part to this `folder`")

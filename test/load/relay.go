@@ -23,6 +23,59 @@ const rounds = 3
 
 // drainBacklog measures how fast a relay publishes a backlog that was committed at once.
 func drainBacklog(ctx context.Context, st *stage, s settings, r *report) error {
+	return withRelay(ctx, st, func(d *drains) error {
+		speed, err := d.measure(ctx, s, r, "relay")
+		if err != nil {
+			return err
+		}
+		r.add("relay", fmt.Sprintf("drains a backlog of %d rows", s.rows), speed, "rows/s", "300,000 and more")
+		return nil
+	})
+}
+
+// drainWithHistory measures the same without, and then with, rows that were published long ago.
+func drainWithHistory(ctx context.Context, st *stage, s settings, r *report) error {
+	return withRelay(ctx, st, func(d *drains) error {
+		empty, err := d.measure(ctx, s, r, "published, none")
+		if err != nil {
+			return err
+		}
+		began := time.Now()
+		for left := s.history; left > 0; left -= historyAtOnce {
+			if err := d.insert(ctx, min(left, historyAtOnce)); err != nil {
+				return err
+			}
+		}
+		for _, statement := range []string{`UPDATE outbox_relay SET position = CAST(pg_current_snapshot() AS text)`, `VACUUM ANALYZE outbox`, `CHECKPOINT`} {
+			if _, err := d.db.Pool().ExecContext(ctx, statement); err != nil {
+				return err
+			}
+		}
+		r.Notes = append(r.Notes, fmt.Sprintf("published: %d rows were written in %.0f s", s.history, time.Since(began).Seconds()))
+		full, err := d.measure(ctx, s, r, "published, all")
+		if err != nil {
+			return err
+		}
+		r.add("published", fmt.Sprintf("drains a backlog of %d rows", s.rows), empty, "rows/s", "")
+		r.add("published", fmt.Sprintf("… behind %d published ones", s.history), full, "rows/s", "")
+		r.add("published", "with them, beside without", 100*full/empty, "%", "")
+		return nil
+	})
+}
+
+// historyAtOnce is how many published rows one transaction writes.
+const historyAtOnce = 500_000
+
+// drains is what a backlog needs.
+type drains struct {
+	st        *stage
+	db        *sqldb.DB
+	broker    string
+	publisher *kafka.Publisher
+	published int64
+}
+
+func withRelay(ctx context.Context, st *stage, fn func(*drains) error) error {
 	db, _, err := st.postgres(ctx, 0)
 	if err != nil {
 		return err
@@ -39,36 +92,44 @@ func drainBacklog(ctx context.Context, st *stage, s settings, r *report) error {
 		return err
 	}
 	defer publisher.Close()
+	return fn(&drains{st: st, db: db, broker: broker, publisher: publisher})
+}
+
+func (d *drains) insert(ctx context.Context, rows int) error {
+	_, err := d.db.Pool().ExecContext(ctx, `INSERT INTO outbox (event_id, type, reservation_id, version, recipients, created_at)
+		SELECT gen_random_uuid(), $1, gen_random_uuid(), 1, 'resident', now() FROM generate_series(1, $2)`, string(event.Booked), rows)
+	return err
+}
+
+// measure is the median speed of some rounds.
+func (d *drains) measure(ctx context.Context, s settings, r *report, what string) (float64, error) {
 	var speeds []float64
 	for round := range rounds {
-		if _, err := db.Pool().ExecContext(ctx, `INSERT INTO outbox (event_id, type, reservation_id, version, recipients, created_at)
-			SELECT gen_random_uuid(), $1, gen_random_uuid(), 1, 'resident', now() FROM generate_series(1, $2)`,
-			string(event.Booked), s.rows); err != nil {
-			return err
+		if err := d.insert(ctx, s.rows); err != nil {
+			return 0, err
 		}
-		stop, err := profiled(st.profile, "relay")
+		stop, err := profiled(d.st.profile, what)
 		if err != nil {
-			return err
+			return 0, err
 		}
-		m := st.startMeter()
-		took, err := drain(ctx, db, publisher, s.rows)
+		m := d.st.startMeter()
+		took, err := drain(ctx, d.db, d.publisher, s.rows)
 		stop()
 		if err != nil {
-			return err
+			return 0, err
 		}
 		speeds = append(speeds, float64(s.rows)/took.Seconds())
-		r.Notes = append(r.Notes, m.note(fmt.Sprintf("relay, round %d", round+1)))
+		r.Notes = append(r.Notes, m.note(fmt.Sprintf("%s, round %d", what, round+1)))
 	}
-	stored, err := stored(ctx, broker)
-	if err != nil {
-		return err
-	}
-	if stored != int64(rounds*s.rows) {
-		return fmt.Errorf("the topic holds %d events of %d", stored, rounds*s.rows)
+	d.published += int64(rounds * s.rows)
+	switch stored, err := stored(ctx, d.broker); {
+	case err != nil:
+		return 0, err
+	case stored != d.published:
+		return 0, fmt.Errorf("the topic holds %d events of %d", stored, d.published)
 	}
 	slices.Sort(speeds)
-	r.add("relay", fmt.Sprintf("drains a backlog of %d rows", s.rows), speeds[rounds/2], "rows/s", "300,000 and more")
-	return nil
+	return speeds[rounds/2], nil
 }
 
 // drain runs a relay until it has published n events.
