@@ -128,8 +128,7 @@ func readNext(ctx context.Context, db *sqldb.DB, p position, limit int) ([]recor
 
 func readRecords(ctx context.Context, db *sqldb.DB, query string, args ...any) (rs []record, err error) {
 	err = db.PeekEach(ctx, func(row sqldb.Row) error {
-		var r record
-		rs = append(rs, r)
+		rs = append(rs, record{})
 		return row.StructScan(&rs[len(rs)-1])
 	}, query, args...)
 	return rs, err

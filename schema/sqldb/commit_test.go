@@ -271,6 +271,32 @@ func TestDeadConnectionsInThePoolAreReplaced(t *testing.T) {
 	}
 }
 
+// A query that the server ends because it took too long would take too long again.
+func TestPeekThatTakesTooLongIsNotRepeated(t *testing.T) {
+	t.Parallel()
+	u, err := url.Parse(dbtest.PostgresURL(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := u.Query()
+	q.Set("statement_timeout", "300")
+	u.RawQuery = q.Encode()
+	db, err := sqldb.Open(t.Context(), u.String(), sqldb.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	ddl(t, db, `CREATE SEQUENCE tries`)
+	var slept string
+	if err := db.Peek(t.Context(), &slept, `SELECT CAST(pg_sleep(3600 + tries.n) AS text) FROM (SELECT nextval('tries') AS n OFFSET 0) AS tries`); err == nil {
+		t.Fatal("no error")
+	}
+	var tries int
+	if err := db.Peek(t.Context(), &tries, `SELECT last_value FROM tries`); err != nil || tries != 1 {
+		t.Errorf("%d tries, %v", tries, err)
+	}
+}
+
 // What ends within an answer is the caller's: to begin anew would pass rows on twice.
 func TestPeekEachPassesNoRowTwice(t *testing.T) {
 	t.Parallel()

@@ -121,7 +121,11 @@ func (db *DB) peek(ctx context.Context, once func(context.Context) error) error 
 		ctx, cancel := db.bounded(ctx)
 		defer cancel()
 		err := once(ctx)
-		if err == nil || ctx.Err() != nil || errors.Is(err, sql.ErrNoRows) || errors.Is(err, errRow) {
+		var pg *pgconn.PgError
+		switch {
+		case err == nil || ctx.Err() != nil || errors.Is(err, sql.ErrNoRows) || errors.Is(err, errRow):
+			return err
+		case errors.As(err, &pg) && pg.Code == "57014": // query_canceled: it took too long, and would again
 			return err
 		}
 		return fmt.Errorf("%w: %w", errBegin, plain(err))
