@@ -334,7 +334,8 @@ func storm(kills int) func(context.Context, *stand) error {
 	}
 }
 
-// die lets one member die until there were enough deaths in all and its points have all been passed.
+// die lets one member die until there were enough deaths in all and everybody's points have been passed: without an API there is
+// nothing that a notifier could pass.
 func (st *stand) die(ctx context.Context, m *member, kills int, dice *rand.Rand) error {
 	var mine []point
 	for _, p := range points {
@@ -344,10 +345,10 @@ func (st *stand) die(ctx context.Context, m *member, kills int, dice *rand.Rand)
 	}
 	dice.Shuffle(len(mine), func(i, j int) { mine[i], mine[j] = mine[j], mine[i] })
 	for n := 0; ctx.Err() == nil; n++ {
-		left := st.unreached(mine)
-		if int(st.kills.Load()) >= kills && len(left) == 0 {
+		if int(st.kills.Load()) >= kills && len(st.unreached(points)) == 0 {
 			break
 		}
+		left := st.unreached(mine)
 		p := mine[n%len(mine)]
 		nth := 1 + dice.IntN(4)
 		if n >= len(mine) && len(left) > 0 { // what was not passed in time gets more turns
