@@ -171,7 +171,7 @@ func (m *Message) priority() int {
 
 // Attempt is one request to the provider.
 type Attempt struct {
-	Token      string       `db:"token"` // 128 random bits, hex; in the callback's URL
+	Token      string       `db:"token"` // the second and 96 random bits, hex; in the callback's URL
 	MessageID  string       `db:"message_id"`
 	N          int          `db:"n"`
 	State      AttemptState `db:"state"`
