@@ -40,6 +40,10 @@ type RelayOptions struct {
 	// BusyPoll and IdlePoll bound the time between looks at the outbox: the first after something came, doubling to the
 	// second while nothing does. Wake shortens either. Defaults 2 ms and 20 ms.
 	BusyPoll, IdlePoll time.Duration
+	// Pace is the shortest time from a look that found less than a page to the next. Each batch costs the database and Kafka
+	// nearly the same, however small it is, so that a relay that looked again at once would keep both busy with batches of one
+	// or two. The first event after a pause, and a backlog, do not wait. Default 3 ms.
+	Pace time.Duration
 	// Published is told of each event that Kafka has confirmed. It must be quick; may be nil.
 	Published func(event.Event)
 	// Log is told of leads won and lost and of failures. Default: nobody.
@@ -72,6 +76,9 @@ func NewRelay(db *sqldb.DB, p Publisher, opts RelayOptions) *Relay {
 	}
 	if opts.IdlePoll <= 0 {
 		opts.IdlePoll = 20 * time.Millisecond
+	}
+	if opts.Pace <= 0 {
+		opts.Pace = 3 * time.Millisecond
 	}
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
@@ -172,6 +179,7 @@ func (r *Relay) keep(ctx context.Context, l *lease) error {
 func (r *Relay) read(ctx context.Context, pos position, batches chan<- batch) error {
 	wait := r.opts.BusyPoll
 	for {
+		began := time.Now()
 		rs, next, err := readBehind(ctx, r.db, pos, r.opts.Page)
 		if err != nil {
 			return fmt.Errorf("read the outbox: %w", err)
@@ -184,6 +192,9 @@ func (r *Relay) read(ctx context.Context, pos position, batches chan<- batch) er
 			select {
 			case batches <- batch{eventsOf(rs), next}:
 			case <-ctx.Done():
+				return ctx.Err()
+			}
+			if len(rs) < r.opts.Page && !pause(ctx, r.opts.Pace-time.Since(began)) {
 				return ctx.Err()
 			}
 			continue

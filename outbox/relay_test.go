@@ -176,6 +176,38 @@ func TestPublisherThatFailsIsAskedAgain(t *testing.T) {
 	})
 }
 
+// However small the batches, they do not follow each other faster than the pace.
+func TestSmallBatchesKeepThePace(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+		const pace, commits = 50 * time.Millisecond, 100
+		l := newLog()
+		began := time.Now()
+		relay := outbox.NewRelay(db, l, outbox.RelayOptions{Pace: pace})
+		run(t, relay)
+		for range commits {
+			appendAll(t, db, 1)
+			relay.Wake()
+		}
+		l.awaitCount(t, commits)
+		if took := time.Since(began); took < time.Duration(l.calls-1)*pace {
+			t.Errorf("%d batches were published in %s, faster than one in %s", l.calls, took, pace)
+		}
+	})
+}
+
+// What is more than a page does not wait for the pace, and neither does a stop.
+func TestABacklogDoesNotWaitForThePace(t *testing.T) {
+	t.Parallel()
+	dbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+		want := appendAll(t, db, 25)
+		l := newLog()
+		stop := run(t, outbox.NewRelay(db, l, outbox.RelayOptions{Page: 10, Pace: 24 * time.Hour}))
+		same(t, l.awaitCount(t, 25), want)
+		stop()
+	})
+}
+
 // A lease that was written before the clock was set back by hours is not waited for.
 func TestALeaseOfAnotherTimeIsNotWaitedFor(t *testing.T) {
 	t.Parallel()
