@@ -137,8 +137,11 @@ func (r *report) print(out io.Writer) error {
 	fmt.Fprintln(w, "part\twhat\tfigure\t\tbare program")
 	for _, f := range r.Figures {
 		number := fmt.Sprintf("%.1f", f.Value)
-		if f.Value >= 100 || f.Value == float64(int(f.Value)) {
+		switch {
+		case f.Value >= 100 || f.Value == float64(int(f.Value)):
 			number = fmt.Sprintf("%.0f", f.Value)
+		case f.Value < 1:
+			number = fmt.Sprintf("%.2g", f.Value)
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", f.Part, f.Name, number, f.Unit, f.Bare)
 	}

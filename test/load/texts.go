@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -59,7 +61,7 @@ func bookAndText(ctx context.Context, st *stage, s settings, r *report) error {
 	m := st.startMeter()
 	memory := watchMemory(svc.process.cmd.Process.Pid)
 	t, err := svc.textAll(ctx, st, o, warmPeople, s.people)
-	start, middle, end := memory()
+	samples := memory()
 	if err != nil {
 		return err
 	}
@@ -70,14 +72,22 @@ func bookAndText(ctx context.Context, st *stage, s settings, r *report) error {
 	r.add("texts", "click to answer, p99", t.crowd.P99, "ms", "")
 	r.add("texts", "first click to last text accepted", n/since(t.Accepted), "texts/s", "3,400 to 4,700")
 	r.add("texts", "first click to last text delivered", n/since(t.Delivered), "texts/s", "")
-	r.memory("texts", start, middle, end)
+	r.memory("texts", samples)
 	return judge(ctx, svc.db, network)
 }
 
-func (r *report) memory(part string, start, middle, end float64) {
-	r.add(part, "memory of serve, start", start, "MiB", "")
-	r.add(part, "memory of serve, middle", middle, "MiB", "")
-	r.add(part, "memory of serve, end", end, "MiB", "")
+// memory tells samples of a process's memory in MiB, taken at equal distances: the first, the middle and the last, and, since
+// each of them is a moment between two collections of garbage, what was usual in each tenth of the time.
+func (r *report) memory(part string, samples []float64) {
+	r.add(part, "memory of serve, start", samples[0], "MiB", "")
+	r.add(part, "memory of serve, middle", samples[len(samples)/2], "MiB", "")
+	r.add(part, "memory of serve, end", samples[len(samples)-1], "MiB", "")
+	tenths := make([]string, 0, 10)
+	for tenth := range slices.Chunk(samples, (len(samples)+9)/10) {
+		slices.Sort(tenth)
+		tenths = append(tenths, fmt.Sprintf("%.0f", tenth[len(tenth)/2]))
+	}
+	r.Notes = append(r.Notes, fmt.Sprintf("%s: memory of serve in MiB, median of each tenth of the time: %s", part, strings.Join(tenths, ", ")))
 }
 
 const (
@@ -98,7 +108,7 @@ func bookSteadily(ctx context.Context, st *stage, s settings, r *report) error {
 	m := st.startMeter()
 	memory := watchMemory(svc.process.cmd.Process.Pid)
 	t, err := svc.textAll(ctx, st, o, warmPeople, people)
-	start, middle, end := memory()
+	samples := memory()
 	if err != nil {
 		return err
 	}
@@ -125,7 +135,7 @@ func bookSteadily(ctx context.Context, st *stage, s settings, r *report) error {
 	r.add("steady", what+"booking to accepted, p50", quantile(waits, .5), "ms", "")
 	r.add("steady", what+"booking to accepted, p99", quantile(waits, .99), "ms", "")
 	r.add("steady", what+"booking to accepted, longest", quantile(waits, 1), "ms", "")
-	r.memory("steady", start, middle, end)
+	r.memory("steady", samples)
 
 	before := cpuTimes(st.names)
 	select {
@@ -182,9 +192,9 @@ func (s *service) textAll(ctx context.Context, st *stage, o crowdOrders, first, 
 	}
 }
 
-// watchMemory looks at a process's memory until the function that it returns is called, which tells what it was first,
-// half-way and last.
-func watchMemory(pid int) func() (start, middle, end float64) {
+// watchMemory looks at a process's memory, in MiB, five times a second until the function that it returns is called, which
+// tells what it saw.
+func watchMemory(pid int) func() []float64 {
 	samples := []float64{resident(pid)}
 	over := make(chan struct{})
 	var wg sync.WaitGroup
@@ -200,10 +210,10 @@ func watchMemory(pid int) func() (start, middle, end float64) {
 			}
 		}
 	})
-	return func() (start, middle, end float64) {
+	return func() []float64 {
 		close(over)
 		wg.Wait()
-		return samples[0], samples[len(samples)/2], samples[len(samples)-1]
+		return samples
 	}
 }
 
