@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"ansim/cmd/app"
-	"ansim/outbox/kafka"
 	"ansim/schema/audit"
 	"ansim/schema/sqldb"
 )
@@ -32,7 +31,8 @@ func (c *checkCmd) Help() string {
 		"Exit 1: violations, or something that was to be compared could not be read.\n\n" +
 		"With --provider the whole list of the account is paged through, newest first, as far back as --since; optional in the " +
 		"environment: ANSIM_TWILIO_FROM (other senders' texts are left out), ANSIM_TWILIO_BASE_URL (a sandbox). " +
-		"With --kafka the topic is read from its first to its last record, within ten minutes."
+		"With --kafka the topic is read from its first to its last record, within ten minutes; for brokers that want TLS or a login the " +
+		"settings ANSIM_KAFKA_… of serve are read from the environment."
 }
 
 func (c *checkCmd) Run(e *env) error {
@@ -83,11 +83,11 @@ func (c *checkCmd) options() (audit.Options, error) {
 		if c.Kafka == app.Embedded {
 			return opts, fmt.Errorf("%w: --kafka takes the host:port of brokers; the embedded broker is its service's alone", app.ErrUsage)
 		}
-		brokers, err := kafka.ParseBrokers(c.Kafka)
+		cluster, err := app.EnvKafkaAccess().Cluster(c.Kafka)
 		if err != nil {
-			return opts, fmt.Errorf("%w: --kafka: %w", app.ErrUsage, err)
+			return opts, fmt.Errorf("--kafka: %w", err)
 		}
-		opts.Brokers = brokers
+		opts.Brokers, opts.Transport = cluster.Brokers, cluster.NewTransport()
 	}
 	if c.Since < 0 || c.Since > 0 && !c.Provider {
 		return opts, fmt.Errorf("%w: --since is how far back --provider reads, like 24h", app.ErrUsage)

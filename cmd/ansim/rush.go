@@ -37,6 +37,15 @@ func (c *rushCmd) Run(e *env) (err error) {
 	if err != nil {
 		return err
 	}
+	o := rush.Options{People: c.People, Over: c.Over, Seed: c.Seed, DatabaseURL: c.DatabaseURL, Kafka: c.Kafka,
+		Faults: c.Faults, Language: c.Language, Elsewhere: c.Elsewhere, Program: program}
+	if c.Kafka != "" {
+		access := app.EnvKafkaAccess()
+		o.KafkaEnv = access.Environ()
+		if o.Cluster, err = access.Cluster(c.Kafka); err != nil {
+			return fmt.Errorf("--kafka: %w", err)
+		}
+	}
 	var report *os.File
 	if c.Report != "" { // that it cannot be written is known now, not after the night
 		if report, err = os.CreateTemp(filepath.Dir(c.Report), ".rush-*.html"); err != nil {
@@ -48,8 +57,8 @@ func (c *rushCmd) Run(e *env) (err error) {
 		}()
 	}
 	shown := newProgress(e.stdout)
-	res, err := rush.Run(e.ctx, rush.Options{People: c.People, Over: c.Over, Seed: c.Seed, DatabaseURL: c.DatabaseURL, Kafka: c.Kafka,
-		Faults: c.Faults, Language: c.Language, Elsewhere: c.Elsewhere, Program: program, Watch: shown.watch, Say: shown.say})
+	o.Watch, o.Say = shown.watch, shown.say
+	res, err := rush.Run(e.ctx, o)
 	shown.close()
 	if errors.Is(err, rush.ErrUsage) {
 		return fmt.Errorf("%w: %w", app.ErrUsage, err)

@@ -25,7 +25,9 @@ type serveCmd struct {
 func (c *serveCmd) Help() string {
 	return "Needs in the environment: ANSIM_SECRET (32 bytes in hex; `openssl rand -hex 32`), and for the roles api and " +
 		"notifier TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN, ANSIM_TWILIO_FROM. Optional: TWILIO_AUTH_TOKEN_PREVIOUS (during a " +
-		"rotation), ANSIM_TWILIO_BASE_URL (a sandbox).\n\nSeveral processes may share a PostgreSQL database, with all or some of the roles."
+		"rotation), ANSIM_TWILIO_BASE_URL (a sandbox), and for brokers that want TLS or a login ANSIM_KAFKA_TLS=on, " +
+		"ANSIM_KAFKA_CA_FILE, ANSIM_KAFKA_CERT_FILE and ANSIM_KAFKA_KEY_FILE, ANSIM_KAFKA_USER, ANSIM_KAFKA_PASSWORD and ANSIM_KAFKA_MECHANISM " +
+		"(SCRAM-SHA-512).\n\nSeveral processes may share a PostgreSQL database, with all or some of the roles."
 }
 
 func (c *serveCmd) Run(e *env) error {
@@ -39,7 +41,7 @@ func (c *serveCmd) Run(e *env) error {
 		return err
 	}
 	a, err := app.New(e.ctx, app.Config{TrustedProxies: proxies,
-		DatabaseURL: c.DatabaseURL, Kafka: c.Kafka, Data: c.Data, Addr: c.Addr, PublicURL: c.PublicURL,
+		DatabaseURL: c.DatabaseURL, Kafka: c.Kafka, KafkaAccess: app.EnvKafkaAccess(), Data: c.Data, Addr: c.Addr, PublicURL: c.PublicURL,
 		// Secrets come from the environment alone: a command line is seen by every user of the machine.
 		Secret:  os.Getenv("ANSIM_SECRET"),
 		Migrate: c.Migrate == "on", Roles: c.Roles, Reconcile: c.Reconcile, Segments: c.Segments, Keep: c.Keep, Profile: c.Profile,

@@ -49,7 +49,7 @@ type App struct {
 	public   string
 
 	db       *sqldb.DB
-	brokers  []string
+	cluster  kafka.Cluster
 	service  *booking.Service
 	relay    *outbox.Relay
 	recorder *notifier.Recorder
@@ -219,7 +219,7 @@ func (a *App) openDatabase(ctx context.Context) (err error) {
 func (a *App) startBroker(context.Context) error {
 	if a.cfg.Kafka != Embedded {
 		var err error
-		a.brokers, err = kafka.ParseBrokers(a.cfg.Kafka)
+		a.cluster, err = a.cfg.KafkaAccess.Cluster(a.cfg.Kafka)
 		return err
 	}
 	b, err := embedded.Start(filepath.Join(a.cfg.Data, "broker"), a.log)
@@ -227,7 +227,7 @@ func (a *App) startBroker(context.Context) error {
 		return fmt.Errorf("start the embedded broker: %w", err)
 	}
 	a.onStop("embedded broker", func(context.Context) error { return b.Close() })
-	a.brokers = []string{b.Addr()}
+	a.cluster = kafka.At(b.Addr())
 	return nil
 }
 
@@ -249,7 +249,7 @@ func (a *App) startNotifier(context.Context) error {
 		return err
 	}
 	a.onStop("provider", func(context.Context) error { provider.Close(); return nil })
-	consumer, err := kafka.NewConsumer(kafka.ConsumerOptions{Brokers: a.brokers, Log: a.log})
+	consumer, err := kafka.NewConsumer(kafka.ConsumerOptions{Cluster: a.cluster, Log: a.log})
 	if err != nil {
 		return err
 	}
@@ -265,7 +265,7 @@ func (a *App) startRelay(context.Context) error {
 	if !a.cfg.has(Relay) {
 		return nil
 	}
-	publisher, err := kafka.NewPublisher(a.brokers)
+	publisher, err := kafka.NewPublisher(a.cluster)
 	if err != nil {
 		return err
 	}
@@ -300,7 +300,7 @@ func (a *App) keepTopic(ctx context.Context, looked func()) {
 	missing := false
 	for ctx.Err() == nil {
 		look, cancel := context.WithTimeout(ctx, topicLook)
-		err := kafka.EnsureTopics(look, a.brokers, kafka.TopicOptions{})
+		err := kafka.EnsureTopics(look, a.cluster, kafka.TopicOptions{})
 		cancel()
 		if err != nil && ctx.Err() == nil && !missing {
 			a.log.Warn("the topic cannot be made or looked at; bookings go on, texts wait", "error", err)

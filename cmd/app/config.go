@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"ansim/notifier"
-	"ansim/outbox/kafka"
 	"ansim/schema/sabotage"
 )
 
@@ -44,6 +43,7 @@ type Twilio struct {
 type Config struct {
 	DatabaseURL string
 	Kafka       string // host:port,… or Embedded
+	KafkaAccess KafkaAccess
 	Data        string // folder of the embedded database and broker
 	Addr        string
 	PublicURL   string // "" means the listener's address
@@ -126,9 +126,11 @@ func (c Config) check() error {
 			"for several processes set ANSIM_DATABASE_URL=postgres://… and ANSIM_KAFKA_BROKERS", ErrUsage)
 	}
 	if c.Kafka != Embedded {
-		if _, err := kafka.ParseBrokers(c.Kafka); err != nil {
-			return fmt.Errorf("%w: ANSIM_KAFKA_BROKERS: %w", ErrUsage, err)
+		if _, err := c.KafkaAccess.Cluster(c.Kafka); err != nil {
+			return fmt.Errorf("ANSIM_KAFKA_BROKERS: %w", err)
 		}
+	} else if c.KafkaAccess != (KafkaAccess{}) {
+		return fmt.Errorf("%w: the settings ANSIM_KAFKA_… are for brokers of your own, which ANSIM_KAFKA_BROKERS names", ErrUsage)
 	}
 	if err := CheckKeep(c.Keep); err != nil {
 		return err

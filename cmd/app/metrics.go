@@ -98,12 +98,12 @@ func (f *figures) lookAtBroker(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	state := "ok"
-	if _, err := kafka.ClusterID(ctx, f.app.brokers); err != nil {
+	if _, err := kafka.ClusterID(ctx, f.app.cluster); err != nil {
 		state = "away"
 	}
 	f.app.health.broker.Store(&state)
 	var lag *map[int]kafka.Offsets
-	if offsets, err := kafka.ReadOffsets(ctx, f.app.brokers, ""); err == nil {
+	if offsets, err := kafka.ReadOffsets(ctx, f.app.cluster, ""); err == nil {
 		lag = &offsets
 	}
 	f.lag.Store(lag)

@@ -46,8 +46,8 @@ type Record struct {
 
 // ConsumerOptions are the settings of a Consumer.
 type ConsumerOptions struct {
-	Brokers []string // host:port; at least one
-	Group   string   // default DefaultGroup
+	Cluster Cluster // at least one broker of it
+	Group   string  // default DefaultGroup
 	Log     *slog.Logger
 }
 
@@ -85,7 +85,7 @@ type Consumer struct {
 // NewConsumer starts to read. Brokers may be away: it keeps trying, and says in the log when it begins to fail and when it
 // no longer does. Close it.
 func NewConsumer(opts ConsumerOptions) (*Consumer, error) {
-	if len(opts.Brokers) == 0 {
+	if len(opts.Cluster.Brokers) == 0 {
 		return nil, fmt.Errorf("new consumer: %w", ErrNoBrokers)
 	}
 	if opts.Group == "" {
@@ -94,11 +94,11 @@ func NewConsumer(opts ConsumerOptions) (*Consumer, error) {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
-	opts.Brokers = slices.Clone(opts.Brokers)
-	t := newTransport()
+	opts.Cluster.Brokers = slices.Clone(opts.Cluster.Brokers)
+	t := opts.Cluster.NewTransport()
 	ctx, stop := context.WithCancel(context.Background())
 	c := &Consumer{
-		opts: opts, transport: t, client: newClient(opts.Brokers, t),
+		opts: opts, transport: t, client: opts.Cluster.newClient(t),
 		records: make(chan Record, ready), stop: stop, done: make(chan struct{}),
 		health: health{log: opts.Log},
 	}
@@ -202,17 +202,17 @@ func (c *Consumer) run(ctx context.Context) {
 
 // join is a member of the group for as long as the topic stays the same. It returns nil when the topic has changed.
 func (c *Consumer) join(ctx context.Context) error {
-	is, err := describeTopic(ctx, c.opts.Brokers)
+	is, err := c.opts.Cluster.describeTopic(ctx)
 	if errors.Is(err, ErrNoTopic) {
-		if err = ensureTopic(ctx, c.opts.Brokers, c.client, TopicOptions{}); err == nil {
-			is, err = describeTopic(ctx, c.opts.Brokers)
+		if err = c.opts.Cluster.ensureTopic(ctx, c.client, TopicOptions{}); err == nil {
+			is, err = c.opts.Cluster.describeTopic(ctx)
 		}
 	}
 	if err != nil {
 		return err
 	}
 	group, err := kafkago.NewConsumerGroup(kafkago.ConsumerGroupConfig{
-		ID: c.opts.Group, Brokers: c.opts.Brokers, Topics: []string{event.Topic}, Dialer: c.dialer(),
+		ID: c.opts.Group, Brokers: c.opts.Cluster.Brokers, Topics: []string{event.Topic}, Dialer: c.opts.Cluster.dialer(),
 		HeartbeatInterval: heartbeat, SessionTimeout: sessionTimeout, RebalanceTimeout: rebalanceTimeout,
 		JoinGroupBackoff: joinBackoff, StartOffset: kafkago.FirstOffset,
 	})
@@ -249,7 +249,7 @@ func (c *Consumer) watch(ctx context.Context, was topicState) {
 		if !pause(ctx, watchTopic) {
 			return
 		}
-		is, err := describeTopic(ctx, c.opts.Brokers)
+		is, err := c.opts.Cluster.describeTopic(ctx)
 		switch {
 		case errors.Is(err, ErrNoTopic):
 			c.opts.Log.WarnContext(ctx, "topic is gone", "topic", event.Topic)
@@ -264,10 +264,6 @@ func (c *Consumer) watch(ctx context.Context, was topicState) {
 			return
 		}
 	}
-}
-
-func (c *Consumer) dialer() *kafkago.Dialer {
-	return &kafkago.Dialer{ClientID: clientID, Timeout: dialTimeout, DialFunc: dial}
 }
 
 // setCurrent makes gen the one whose records count; records of any other are dropped.

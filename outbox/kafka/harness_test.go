@@ -49,14 +49,14 @@ func story(keys, n int) []event.Event {
 
 func ensure(t testing.TB, addr string) {
 	t.Helper()
-	if err := kafka.EnsureTopics(within(t, patience), []string{addr}, kafka.TopicOptions{}); err != nil {
+	if err := kafka.EnsureTopics(within(t, patience), kafka.At(addr), kafka.TopicOptions{}); err != nil {
 		t.Fatal(err)
 	}
 }
 
 func publisher(t testing.TB, addr string) *kafka.Publisher {
 	t.Helper()
-	p, err := kafka.NewPublisher([]string{addr})
+	p, err := kafka.NewPublisher(kafka.At(addr))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +93,7 @@ func publishUntil(t testing.TB, p *kafka.Publisher, events []event.Event) (faile
 
 func consumer(t testing.TB, addr string) *kafka.Consumer {
 	t.Helper()
-	c, err := kafka.NewConsumer(kafka.ConsumerOptions{Brokers: []string{addr}, Log: logger(t)})
+	c, err := kafka.NewConsumer(kafka.ConsumerOptions{Cluster: kafka.At(addr), Log: logger(t)})
 	if err != nil {
 		t.Fatal(err)
 	}

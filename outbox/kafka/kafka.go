@@ -15,20 +15,10 @@
 // # Brokers
 //
 // Apache Kafka 2.8 or later is needed (topics have ids since then; see [Consumer] for what they are good for), and 4.x is
-// what is tested. Brokers are plain host:port. TLS and SASL would go into dial and newTransport, which every connection of this
-// package is made by.
+// what is tested. [Cluster] says how they are reached: in the clear or with TLS, as nobody or logged in.
 package kafka
 
-import (
-	"context"
-	"errors"
-	"fmt"
-	"net"
-	"strings"
-	"time"
-
-	kafkago "github.com/segmentio/kafka-go"
-)
+import "time"
 
 const (
 	clientID    = "ansim"
@@ -38,36 +28,3 @@ const (
 	// requestTimeout is for one request and its answer. kafka-go tells the broker half of it, so that the broker gives up first.
 	requestTimeout = 10 * time.Second
 )
-
-// ErrNoBrokers is returned when a list of brokers is empty or holds something that is not host:port.
-var ErrNoBrokers = errors.New("brokers must be host:port, separated by commas")
-
-// ParseBrokers reads "host:port,host:port".
-func ParseBrokers(list string) ([]string, error) {
-	var brokers []string
-	for _, b := range strings.Split(list, ",") {
-		b = strings.TrimSpace(b)
-		host, port, err := net.SplitHostPort(b)
-		if err != nil || host == "" || port == "" {
-			return nil, fmt.Errorf("%w: %q", ErrNoBrokers, b)
-		}
-		brokers = append(brokers, b)
-	}
-	return brokers, nil
-}
-
-// dial opens every connection of this package.
-func dial(ctx context.Context, network, address string) (net.Conn, error) {
-	d := net.Dialer{Timeout: dialTimeout}
-	return d.DialContext(ctx, network, address)
-}
-
-// newTransport makes a transport of its own, since kafka-go's default one is shared by the process and keeps what it knows
-// of the cluster for longer.
-func newTransport() *kafkago.Transport {
-	return &kafkago.Transport{Dial: dial, DialTimeout: dialTimeout, MetadataTTL: metadataTTL, ClientID: clientID}
-}
-
-func newClient(brokers []string, t *kafkago.Transport) *kafkago.Client {
-	return &kafkago.Client{Addr: kafkago.TCP(brokers...), Timeout: requestTimeout, Transport: t}
-}

@@ -23,7 +23,7 @@ func TestEnsureTopics(t *testing.T) {
 		// Several processes start at once.
 		errs := make(chan error)
 		for range 4 {
-			go func() { errs <- kafka.EnsureTopics(ctx, []string{"127.0.0.1:1", addr}, kafka.TopicOptions{}) }()
+			go func() { errs <- kafka.EnsureTopics(ctx, kafka.At("127.0.0.1:1", addr), kafka.TopicOptions{}) }()
 		}
 		for range 4 {
 			if err := <-errs; err != nil {
@@ -34,7 +34,7 @@ func TestEnsureTopics(t *testing.T) {
 		if err != nil || len(meta.Topics) != 1 || len(meta.Topics[0].Partitions) != 12 {
 			t.Fatalf("topic is %+v, %v", meta, err)
 		}
-		id, err := kafka.ClusterID(ctx, []string{addr})
+		id, err := kafka.ClusterID(ctx, kafka.At(addr))
 		if err != nil || id == "" || id != meta.ClusterID {
 			t.Errorf("cluster id %q, %v; metadata says %q", id, err, meta.ClusterID)
 		}
@@ -268,7 +268,7 @@ func TestPublishFails(t *testing.T) {
 	if err := p.Publish(ctx, story(1, 1)); !errors.Is(err, outbox.ErrNotPublished) || !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
-	if _, err := kafka.NewPublisher(nil); !errors.Is(err, kafka.ErrNoBrokers) {
+	if _, err := kafka.NewPublisher(kafka.Cluster{}); !errors.Is(err, kafka.ErrNoBrokers) {
 		t.Errorf("no brokers: %v", err)
 	}
 }

@@ -24,17 +24,17 @@ func (o Offsets) Lag() int64 { return o.End - o.Next }
 // ReadOffsets asks the brokers where each partition of [event.Topic] stands, for group; "" is [DefaultGroup]. The brokers
 // are asked rather than a reader, whose own count stands still together with the reader. Its error wraps ErrNoTopic when
 // there is no topic.
-func ReadOffsets(ctx context.Context, brokers []string, group string) (map[int]Offsets, error) {
+func ReadOffsets(ctx context.Context, c Cluster, group string) (map[int]Offsets, error) {
 	if group == "" {
 		group = DefaultGroup
 	}
-	is, err := describeTopic(ctx, brokers)
+	is, err := c.describeTopic(ctx)
 	if err != nil {
 		return nil, err
 	}
-	t := newTransport()
+	t := c.NewTransport()
 	defer t.CloseIdleConnections()
-	client := newClient(brokers, t)
+	client := c.newClient(t)
 
 	ids := make([]int, is.partitions)
 	var asked []kafkago.OffsetRequest

@@ -25,7 +25,7 @@ func total(t *testing.T, addr string) (held, lag int64) {
 func offsetsNow(t *testing.T, addr string) (all map[int]kafka.Offsets) {
 	t.Helper()
 	eventually(t, func(ctx context.Context) (err error) {
-		all, err = kafka.ReadOffsets(ctx, []string{addr}, "")
+		all, err = kafka.ReadOffsets(ctx, kafka.At(addr), "")
 		return err
 	})
 	if len(all) != 12 {
@@ -39,7 +39,7 @@ func offsetsNow(t *testing.T, addr string) (all map[int]kafka.Offsets) {
 func TestReadOffsets(t *testing.T) {
 	t.Parallel()
 	kafkatest.Each(t, func(t *testing.T, addr string) {
-		if _, err := kafka.ReadOffsets(within(t, patience), []string{addr}, ""); !errors.Is(err, kafka.ErrNoTopic) {
+		if _, err := kafka.ReadOffsets(within(t, patience), kafka.At(addr), ""); !errors.Is(err, kafka.ErrNoTopic) {
 			t.Errorf("without a topic: %v", err)
 		}
 		ensure(t, addr)

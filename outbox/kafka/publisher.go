@@ -40,7 +40,7 @@ const (
 // the second batch of a partition after the first has failed, so that a later event of a reservation is stored without the
 // earlier. Here one partition's pieces are written one after the other, and the first that fails is the last that is tried.
 type Publisher struct {
-	brokers   []string
+	cluster   Cluster
 	transport *kafkago.Transport
 	client    *kafkago.Client
 	balancer  kafkago.Murmur2Balancer
@@ -49,12 +49,13 @@ type Publisher struct {
 var _ outbox.Publisher = (*Publisher)(nil)
 
 // NewPublisher makes a publisher. It connects when it is first used, so brokers may be away.
-func NewPublisher(brokers []string) (*Publisher, error) {
-	if len(brokers) == 0 {
+func NewPublisher(c Cluster) (*Publisher, error) {
+	if len(c.Brokers) == 0 {
 		return nil, fmt.Errorf("new publisher: %w", ErrNoBrokers)
 	}
-	t := newTransport()
-	return &Publisher{brokers: slices.Clone(brokers), transport: t, client: newClient(brokers, t)}, nil
+	c.Brokers = slices.Clone(c.Brokers)
+	t := c.NewTransport()
+	return &Publisher{cluster: c, transport: t, client: c.newClient(t)}, nil
 }
 
 // Close closes the connections. Publish must not be called any more.
@@ -74,7 +75,7 @@ func (p *Publisher) Publish(ctx context.Context, events []event.Event) error {
 	}
 	err := p.publish(ctx, events)
 	if err != nil && missing(err) {
-		if made := ensureTopic(ctx, p.brokers, p.client, TopicOptions{}); made != nil {
+		if made := p.cluster.ensureTopic(ctx, p.client, TopicOptions{}); made != nil {
 			err = errors.Join(err, made)
 		}
 	}

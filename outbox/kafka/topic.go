@@ -36,29 +36,29 @@ type TopicOptions struct {
 
 // EnsureTopics makes [event.Topic] when it is missing and returns once each of its partitions has a leader. A topic that
 // exists is left as it is. It tries once: the caller decides how long a broker may be away.
-func EnsureTopics(ctx context.Context, brokers []string, opts TopicOptions) error {
-	if len(brokers) == 0 {
+func EnsureTopics(ctx context.Context, c Cluster, opts TopicOptions) error {
+	if len(c.Brokers) == 0 {
 		return fmt.Errorf("ensure topics: %w", ErrNoBrokers)
 	}
-	t := newTransport()
+	t := c.NewTransport()
 	defer t.CloseIdleConnections()
-	return ensureTopic(ctx, brokers, newClient(brokers, t), opts)
+	return c.ensureTopic(ctx, c.newClient(t), opts)
 }
 
-func ensureTopic(ctx context.Context, brokers []string, client *kafkago.Client, opts TopicOptions) error {
-	is, err := describeTopic(ctx, brokers)
+func (c Cluster) ensureTopic(ctx context.Context, client *kafkago.Client, opts TopicOptions) error {
+	is, err := c.describeTopic(ctx)
 	if errors.Is(err, ErrNoTopic) {
 		if err := createTopic(ctx, client, is, opts); err != nil {
 			return err
 		}
-		is, err = describeTopic(ctx, brokers)
+		is, err = c.describeTopic(ctx)
 	}
 	for (err == nil && !is.led) || errors.Is(err, ErrNoTopic) {
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("wait for leaders of %s: %w", event.Topic, ctx.Err())
 		case <-time.After(pollTopic):
-			is, err = describeTopic(ctx, brokers)
+			is, err = c.describeTopic(ctx)
 		}
 	}
 	return err
@@ -88,9 +88,9 @@ func createTopic(ctx context.Context, client *kafkago.Client, is topicState, opt
 	return nil
 }
 
-// ClusterID is the id of the cluster that the brokers belong to.
-func ClusterID(ctx context.Context, brokers []string) (string, error) {
-	is, err := describeTopic(ctx, brokers)
+// ClusterID is the id that the cluster has given itself.
+func ClusterID(ctx context.Context, c Cluster) (string, error) {
+	is, err := c.describeTopic(ctx)
 	if err != nil && !errors.Is(err, ErrNoTopic) {
 		return "", fmt.Errorf("cluster id: %w", err)
 	}
@@ -110,18 +110,18 @@ type topicState struct {
 //
 // kafka-go speaks Metadata up to version 8, and topic ids came with version 10; hence the request by hand. It is also
 // never an answer out of a cache, which kafka-go's would be.
-func describeTopic(ctx context.Context, brokers []string) (topicState, error) {
+func (c Cluster) describeTopic(ctx context.Context) (topicState, error) {
 	err := fmt.Errorf("describe topic: %w", ErrNoBrokers)
-	for _, b := range brokers {
+	for _, b := range c.Brokers {
 		var is topicState
-		if is, err = describeTopicAt(ctx, b); err == nil || errors.Is(err, ErrNoTopic) {
+		if is, err = c.describeTopicAt(ctx, b); err == nil || errors.Is(err, ErrNoTopic) {
 			return is, err
 		}
 	}
 	return topicState{}, err
 }
 
-func describeTopicAt(ctx context.Context, broker string) (topicState, error) {
+func (c Cluster) describeTopicAt(ctx context.Context, broker string) (topicState, error) {
 	req := kmsg.NewPtrMetadataRequest()
 	req.SetVersion(10)
 	t := kmsg.NewMetadataRequestTopic()
@@ -129,7 +129,7 @@ func describeTopicAt(ctx context.Context, broker string) (topicState, error) {
 	t.Topic = &name
 	req.Topics = append(req.Topics, t)
 	res := kmsg.NewPtrMetadataResponse()
-	if err := exchange(ctx, broker, req, res); err != nil {
+	if err := c.exchange(ctx, broker, req, res); err != nil {
 		return topicState{}, fmt.Errorf("describe topic at %s: %w", broker, err)
 	}
 	is := topicState{brokers: len(res.Brokers)}
@@ -155,10 +155,10 @@ func describeTopicAt(ctx context.Context, broker string) (topicState, error) {
 }
 
 // exchange sends one request to a broker on a connection of its own and reads the answer.
-func exchange(ctx context.Context, broker string, req kmsg.Request, res kmsg.Response) error {
+func (c Cluster) exchange(ctx context.Context, broker string, req kmsg.Request, res kmsg.Response) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	conn, err := dial(ctx, "tcp", broker)
+	conn, err := c.connect(ctx, broker)
 	if err != nil {
 		return err
 	}
@@ -171,7 +171,7 @@ func exchange(ctx context.Context, broker string, req kmsg.Request, res kmsg.Res
 	}
 	var size [4]byte
 	if _, err := io.ReadFull(conn, size[:]); err != nil {
-		return err
+		return hungUp(err)
 	}
 	// 4 bytes of correlation id, and in flexible versions a list of tags: empty, hence one byte.
 	header := 4

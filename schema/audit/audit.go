@@ -33,6 +33,8 @@ import (
 	"io"
 	"time"
 
+	kafkago "github.com/segmentio/kafka-go"
+
 	"ansim/schema/sqldb"
 )
 
@@ -60,6 +62,8 @@ type Options struct {
 	Provider *Provider
 	// Brokers are host:port of Kafka brokers whose topic is compared; none when it is not.
 	Brokers []string
+	// Transport is how they are reached; nil is in the clear, as nobody. Run closes it when it is done.
+	Transport *kafkago.Transport
 }
 
 func (o Options) withDefaults() Options {
@@ -204,7 +208,7 @@ func (r *run) gather(ctx context.Context, db *sqldb.DB) error {
 		}
 	}
 	if len(r.opts.Brokers) > 0 {
-		r.topic, err = readTopic(ctx, r.opts.Brokers)
+		r.topic, err = readTopic(ctx, r.opts.Brokers, r.opts.Transport)
 	}
 	return err
 }

@@ -47,11 +47,13 @@ type topic struct {
 type partition struct{ number, first, end int64 }
 
 // readTopic reads the topic from its first offset to the end that it has now. Records may be there twice.
-func readTopic(ctx context.Context, brokers []string) (*topic, error) {
+func readTopic(ctx context.Context, brokers []string, transport *kafkago.Transport) (*topic, error) {
 	ctx, cancel := context.WithTimeout(ctx, topicTime)
 	defer cancel()
 	t := &topic{events: newSorter()}
-	transport := &kafkago.Transport{DialTimeout: brokerTime, ClientID: "ansim-check"}
+	if transport == nil {
+		transport = &kafkago.Transport{DialTimeout: brokerTime, ClientID: "ansim-check"}
+	}
 	defer transport.CloseIdleConnections()
 	client := &kafkago.Client{Addr: kafkago.TCP(brokers...), Timeout: brokerTime, Transport: transport}
 	parts, err := partitions(ctx, client)

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"ansim/test/dbtest"
 	kafkatest "ansim/test/kafka"
 )
 
@@ -17,6 +18,18 @@ func TestJourney(t *testing.T) {
 	t.Parallel()
 	t.Run("sqlite+embedded", func(t *testing.T) { t.Parallel(); journey(t, embedded(t)) })
 	t.Run("postgres+apache", func(t *testing.T) { t.Parallel(); journey(t, onServers(t, kafkatest.Start(t))) })
+	t.Run("postgres+apache with TLS and a login", func(t *testing.T) {
+		t.Parallel()
+		broker := kafkatest.StartSecure(t)
+		in := install(t, append(broker.Environ(), "ANSIM_DATABASE_URL="+dbtest.PostgresURL(t))...)
+		journey(t, in)
+		if r := run(t, in.env, "check", "--settled", "--kafka", broker.Addr); r.code != 0 {
+			t.Errorf("check: exit %d\n%s%s", r.code, r.stdout, r.stderr)
+		}
+		if r := run(t, with(in.env, "ANSIM_KAFKA_PASSWORD=another"), "check", "--kafka", broker.Addr); r.code != 1 || !strings.Contains(r.stderr, "Authentication") {
+			t.Errorf("check with another password: exit %d\n%s%s", r.code, r.stdout, r.stderr)
+		}
+	})
 }
 
 func journey(t *testing.T, in *installation) {

@@ -35,9 +35,9 @@ type night struct {
 }
 
 // rush plays a night to its end.
-func rush(t *testing.T, args ...string) (*process, night) {
+func rush(t *testing.T, env []string, args ...string) (*process, night) {
 	t.Helper()
-	p := start(t, "rush", nil, append([]string{"rush", "--json"}, args...)...)
+	p := start(t, "rush", env, append([]string{"rush", "--json"}, args...)...)
 	if !p.wait(rushLimit) {
 		t.Fatal("the night does not end")
 	}
@@ -61,7 +61,7 @@ func (n night) went(t *testing.T, p *process, people int) {
 func TestRush(t *testing.T) {
 	t.Parallel()
 	report := filepath.Join(t.TempDir(), "night.html")
-	p, n := rush(t, "--people", "300", "--over", "8s", "--report", report)
+	p, n := rush(t, nil, "--people", "300", "--over", "8s", "--report", report)
 	n.went(t, p, 300)
 	t.Run("report", func(t *testing.T) {
 		// Not before the night has ended: browserLimit, which begins here, is for the page alone.
@@ -72,10 +72,12 @@ func TestRush(t *testing.T) {
 	})
 }
 
-// TestRushOnServers: several processes on PostgreSQL and Apache Kafka, one killed and one more started meanwhile.
+// TestRushOnServers: several processes on PostgreSQL and an Apache Kafka that wants TLS and a login, one killed and one more
+// started meanwhile.
 func TestRushOnServers(t *testing.T) {
 	t.Parallel()
-	p, n := rush(t, "--people", "400", "--over", "8s", "--database-url", dbtest.PostgresURL(t), "--kafka", kafkatest.Start(t).Addr())
+	broker := kafkatest.StartSecure(t)
+	p, n := rush(t, broker.Environ(), "--people", "400", "--over", "8s", "--database-url", dbtest.PostgresURL(t), "--kafka", broker.Addr)
 	n.went(t, p, 400)
 	if out := p.out.String(); !strings.Contains(out, "one notifier more is started") || strings.Contains(out, "could not be done") {
 		t.Errorf("not all faults were brought about:\n%s", out)
@@ -135,10 +137,10 @@ func TestWhatARushRefuses(t *testing.T) {
 		}
 	}
 	brokers := kafkatest.Embedded(t)
-	if err := outboxkafka.EnsureTopics(t.Context(), []string{brokers}, outboxkafka.TopicOptions{}); err != nil {
+	if err := outboxkafka.EnsureTopics(t.Context(), outboxkafka.At(brokers), outboxkafka.TopicOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	publisher, err := outboxkafka.NewPublisher([]string{brokers})
+	publisher, err := outboxkafka.NewPublisher(outboxkafka.At(brokers))
 	if err != nil {
 		t.Fatal(err)
 	}

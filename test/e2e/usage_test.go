@@ -18,9 +18,12 @@ func without(env []string, names ...string) []string {
 }
 
 // with is env with a variable set to something else.
-func with(env []string, set string) []string {
-	name, _, _ := strings.Cut(set, "=")
-	return append(without(env, name), set)
+func with(env []string, sets ...string) []string {
+	for _, set := range sets {
+		name, _, _ := strings.Cut(set, "=")
+		env = append(without(env, name), set)
+	}
+	return env
 }
 
 // serveEnv are settings with which serve starts on a folder of its own; nobody listens where the provider should be.
@@ -50,6 +53,25 @@ func TestRefusals(t *testing.T) {
 		{"no such role", "serve --roles api,sender", nil, 2, []string{"sender", "api, relay, notifier"}},
 		{"PostgreSQL with the embedded broker", "serve --database-url " + nowhere, nil, 2, []string{"ANSIM_KAFKA_BROKERS"}},
 		{"brokers that are none", "serve --kafka-brokers here --database-url " + nowhere, nil, 2, nil},
+		{"half a login", "serve --kafka-brokers 127.0.0.1:1 --database-url " + nowhere, func(e []string) []string { return with(e, "ANSIM_KAFKA_USER=ansim") }, 2,
+			[]string{"ANSIM_KAFKA_PASSWORD"}},
+		{"a password in the clear", "serve --kafka-brokers 127.0.0.1:1 --database-url " + nowhere, func(e []string) []string {
+			return with(e, "ANSIM_KAFKA_USER=ansim", "ANSIM_KAFKA_PASSWORD=hidden-password", "ANSIM_KAFKA_MECHANISM=PLAIN")
+		}, 2, []string{"ANSIM_KAFKA_TLS=on", "SCRAM-SHA-512"}},
+		{"no such way to log in", "serve --kafka-brokers 127.0.0.1:1 --database-url " + nowhere, func(e []string) []string {
+			return with(e, "ANSIM_KAFKA_USER=ansim", "ANSIM_KAFKA_PASSWORD=hidden-password", "ANSIM_KAFKA_MECHANISM=scram")
+		}, 2, []string{"ANSIM_KAFKA_MECHANISM", "SCRAM-SHA-512"}},
+		{"a way to log in for nobody", "check --kafka 127.0.0.1:1", func(e []string) []string { return with(e, "ANSIM_KAFKA_MECHANISM=PLAIN") }, 2,
+			[]string{"ANSIM_KAFKA_USER"}},
+		{"neither on nor off", "check --kafka 127.0.0.1:1", func(e []string) []string { return with(e, "ANSIM_KAFKA_TLS=yes") }, 2, []string{"on or off"}},
+		{"an authority without TLS", "check --kafka 127.0.0.1:1", func(e []string) []string { return with(e, "ANSIM_KAFKA_CA_FILE=ca.pem") }, 2,
+			[]string{"ANSIM_KAFKA_TLS=on"}},
+		{"no such authority", "rush --database-url " + nowhere + " --kafka 127.0.0.1:1", func(e []string) []string {
+			return with(e, "ANSIM_KAFKA_TLS=on", "ANSIM_KAFKA_CA_FILE=nowhere.pem")
+		}, 1, []string{"ANSIM_KAFKA_CA_FILE", "nowhere.pem"}},
+		{"half a certificate", "check --kafka 127.0.0.1:1", func(e []string) []string { return with(e, "ANSIM_KAFKA_TLS=on", "ANSIM_KAFKA_CERT_FILE=nowhere.pem") }, 2,
+			[]string{"ANSIM_KAFKA_KEY_FILE"}},
+		{"a login for the embedded broker", "serve", func(e []string) []string { return with(e, "ANSIM_KAFKA_TLS=on") }, 2, []string{"ANSIM_KAFKA_BROKERS"}},
 		{"no database there", "serve --kafka-brokers 127.0.0.1:1 --database-url " + nowhere, nil, 1, nil},
 		{"no such kind of database", "serve --database-url mysql://127.0.0.1/x", nil, 1, []string{"sqlite:", "postgres://"}},
 		{"no tables and no migration", "serve", func(e []string) []string { return with(e, "ANSIM_MIGRATE=off") }, 1, []string{"migrate"}},
@@ -83,7 +105,7 @@ func TestRefusals(t *testing.T) {
 				t.Error("stderr has no sentence for people")
 			}
 			if strings.Contains(r.stderr, "hidden-password") {
-				t.Error("stderr shows the database's password")
+				t.Error("stderr shows a password")
 			}
 			if t.Failed() {
 				t.Logf("stderr:\n%s", r.stderr)

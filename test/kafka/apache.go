@@ -31,12 +31,18 @@ type Broker struct {
 	addr, ctrl string
 	front      func(addr string) string // nil: clients come straight
 	named      string                   // the address that it tells its clients
+	secure     *Secure                  // what else it offers; may be nil
 	jvm        []string
 	process    *process
 }
 
 // Start runs a fresh Apache Kafka for the test and returns once it answers.
 func Start(t testing.TB) *Broker {
+	t.Helper()
+	return start(t, nil)
+}
+
+func start(t testing.TB, secure *Secure) *Broker {
 	t.Helper()
 	if _, err := exec.LookPath("java"); err != nil {
 		missing(t, "no java in PATH")
@@ -45,7 +51,7 @@ func Start(t testing.TB) *Broker {
 	if err != nil {
 		missing(t, "%v", err)
 	}
-	b := &Broker{t: t, libs: jars, dir: t.TempDir(), jvm: jvm()}
+	b := &Broker{t: t, libs: jars, dir: t.TempDir(), jvm: jvm(), secure: secure}
 	if _, bench := t.(*testing.B); !bench {
 		// A broker of a test lives for seconds, in which the second compiler never pays.
 		b.jvm = append(b.jvm, "-XX:TieredStopAtLevel=1")
@@ -159,9 +165,13 @@ func (b *Broker) Empty() error {
 }
 
 func (b *Broker) fresh() error {
-	var err error
-	if b.addr, b.ctrl, err = freePorts(); err != nil {
+	ports, err := freePorts(3)
+	if err != nil {
 		return err
+	}
+	b.addr, b.ctrl = ports[0], ports[1]
+	if b.secure != nil {
+		b.secure.Addr = ports[2]
 	}
 	if b.named = b.addr; b.front != nil {
 		b.named = b.front(b.addr)
@@ -172,30 +182,30 @@ func (b *Broker) fresh() error {
 	return b.run()
 }
 
-// freePorts finds two ports by taking them and letting them go.
-func freePorts() (string, string, error) {
-	var addrs [2]string
+// freePorts finds n ports by taking them and letting them go.
+func freePorts(n int) ([]string, error) {
+	addrs := make([]string, n)
 	for i := range addrs {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
-			return "", "", err
+			return nil, err
 		}
 		defer l.Close()
 		addrs[i] = l.Addr().String()
 	}
-	return addrs[0], addrs[1], nil
+	return addrs, nil
 }
 
 func (b *Broker) config() string {
-	return strings.Join([]string{
+	lines := []string{
 		"process.roles=broker,controller",
 		"node.id=1",
 		"controller.quorum.bootstrap.servers=" + b.ctrl,
-		"listeners=PLAINTEXT://" + b.addr + ",CONTROLLER://" + b.ctrl,
-		"advertised.listeners=PLAINTEXT://" + b.named,
+		"listeners=PLAINTEXT://" + b.addr + b.secure.listener() + ",CONTROLLER://" + b.ctrl,
+		"advertised.listeners=PLAINTEXT://" + b.named + b.secure.listener(),
 		"inter.broker.listener.name=PLAINTEXT",
 		"controller.listener.names=CONTROLLER",
-		"listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+		"listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SECURE:SASL_SSL",
 		"log.dirs=" + filepath.Join(b.dir, "data"),
 		"offsets.topic.replication.factor=1",
 		"offsets.topic.num.partitions=3",
@@ -205,8 +215,8 @@ func (b *Broker) config() string {
 		"share.coordinator.state.topic.min.isr=1",
 		"group.initial.rebalance.delay.ms=0",
 		"auto.create.topics.enable=false",
-		"",
-	}, "\n")
+	}
+	return strings.Join(append(append(lines, b.secure.config()...), ""), "\n")
 }
 
 // format makes the storage of a new cluster, in place of any that is there.
@@ -220,8 +230,9 @@ func (b *Broker) format() error {
 	var id [16]byte
 	rand.Read(id[:])
 	id[0] &= 0x7f // Kafka refuses an id whose text begins with a dash
-	cmd := exec.Command("java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", filepath.Join(b.libs, "*"),
-		"kafka.tools.StorageTool", "format", "--standalone", "-t", base64.RawURLEncoding.EncodeToString(id[:]), "-c", b.properties())
+	args := []string{"-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", filepath.Join(b.libs, "*"),
+		"kafka.tools.StorageTool", "format", "--standalone", "-t", base64.RawURLEncoding.EncodeToString(id[:]), "-c", b.properties()}
+	cmd := exec.Command("java", append(args, b.secure.users()...)...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("format storage: %w\n%s", err, out)
 	}

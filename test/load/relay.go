@@ -84,10 +84,10 @@ func withRelay(ctx context.Context, st *stage, fn func(*drains) error) error {
 	if err != nil {
 		return err
 	}
-	if err := kafka.EnsureTopics(ctx, []string{broker}, kafka.TopicOptions{}); err != nil {
+	if err := kafka.EnsureTopics(ctx, kafka.At(broker), kafka.TopicOptions{}); err != nil {
 		return err
 	}
-	publisher, err := kafka.NewPublisher([]string{broker})
+	publisher, err := kafka.NewPublisher(kafka.At(broker))
 	if err != nil {
 		return err
 	}
@@ -206,14 +206,14 @@ func commitToConsumer(ctx context.Context, st *stage, s settings, r *report) err
 	if err != nil {
 		return err
 	}
-	if err := kafka.EnsureTopics(ctx, []string{broker}, kafka.TopicOptions{}); err != nil {
+	if err := kafka.EnsureTopics(ctx, kafka.At(broker), kafka.TopicOptions{}); err != nil {
 		return err
 	}
-	publisher, err := kafka.NewPublisher([]string{broker})
+	publisher, err := kafka.NewPublisher(kafka.At(broker))
 	if err != nil {
 		return err
 	}
-	consumer, err := kafka.NewConsumer(kafka.ConsumerOptions{Brokers: []string{broker}})
+	consumer, err := kafka.NewConsumer(kafka.ConsumerOptions{Cluster: kafka.At(broker)})
 	if err != nil {
 		return err
 	}

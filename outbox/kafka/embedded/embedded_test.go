@@ -115,17 +115,17 @@ func TestKilled(t *testing.T) {
 	}
 	brokers := []string{strings.TrimSpace(addr)}
 
-	if err := kafka.EnsureTopics(ctx, brokers, kafka.TopicOptions{}); err != nil {
+	if err := kafka.EnsureTopics(ctx, kafka.At(brokers...), kafka.TopicOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	p, err := kafka.NewPublisher(brokers)
+	p, err := kafka.NewPublisher(kafka.At(brokers...))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer p.Close()
 	committed := publish(t, ctx, p, 100)
 	consume(t, ctx, brokers, committed)
-	cluster, err := kafka.ClusterID(ctx, brokers)
+	cluster, err := kafka.ClusterID(ctx, kafka.At(brokers...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,7 +158,7 @@ func TestKilled(t *testing.T) {
 	if b.Addr() != brokers[0] {
 		t.Fatalf("address %s, was %s", b.Addr(), brokers[0])
 	}
-	if id, err := kafka.ClusterID(ctx, brokers); err != nil || id != cluster {
+	if id, err := kafka.ClusterID(ctx, kafka.At(brokers...)); err != nil || id != cluster {
 		t.Errorf("cluster %s, %v; was %s", id, err, cluster)
 	}
 	got := consume(t, ctx, brokers, want)
@@ -196,7 +196,7 @@ func publish(t *testing.T, ctx context.Context, p *kafka.Publisher, n int) map[s
 // consume reads and commits until all that is wanted has come, and returns everything that came.
 func consume(t *testing.T, ctx context.Context, brokers []string, want map[string]bool) map[string]bool {
 	t.Helper()
-	c, err := kafka.NewConsumer(kafka.ConsumerOptions{Brokers: brokers})
+	c, err := kafka.NewConsumer(kafka.ConsumerOptions{Cluster: kafka.At(brokers...)})
 	if err != nil {
 		t.Fatal(err)
 	}
