@@ -3,6 +3,7 @@ package kafka
 import (
 	"context"
 	"crypto/tls"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +15,7 @@ import (
 	"github.com/segmentio/kafka-go/sasl"
 	"github.com/segmentio/kafka-go/sasl/plain"
 	"github.com/segmentio/kafka-go/sasl/scram"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // Cluster says how a Kafka cluster is reached: every connection of this package is made by it.
@@ -79,49 +81,113 @@ func NewLogin(mechanism, user, password string) (sasl.Mechanism, error) {
 // NewTransport is how kafka-go reaches the cluster. It is a transport of its own, since kafka-go's default one is shared by the
 // process and keeps what it knows of the cluster for longer. Call CloseIdleConnections when it is used no more.
 func (c Cluster) NewTransport() *kafkago.Transport {
-	return &kafkago.Transport{Dial: c.dial, SASL: c.Login, DialTimeout: dialTimeout, MetadataTTL: metadataTTL, ClientID: clientID}
+	return &kafkago.Transport{Dial: c.dial, DialTimeout: dialTimeout, MetadataTTL: metadataTTL, ClientID: clientID}
 }
 
 func (c Cluster) newClient(t *kafkago.Transport) *kafkago.Client {
 	return &kafkago.Client{Addr: kafkago.TCP(c.Brokers...), Timeout: requestTimeout, Transport: t}
 }
 
-// dialer is NewTransport for the parts of kafka-go that do not take one.
+// dialer is NewTransport for the part of kafka-go that does not take one.
 func (c Cluster) dialer() *kafkago.Dialer {
-	return &kafkago.Dialer{ClientID: clientID, Timeout: dialTimeout, DialFunc: c.dial, SASLMechanism: c.Login}
+	return &kafkago.Dialer{ClientID: clientID, Timeout: dialTimeout, DialFunc: c.dial}
 }
 
-// dial opens every connection, and encrypts it where that is asked for: kafka-go's own ways to do so differ from each other.
+// dial opens every connection, encrypts it and logs in, where that is asked for. kafka-go could do both, but its Transport and
+// its Dialer log in without a limit of time: a broker that stands still in the middle of it would hold them for ever.
 func (c Cluster) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
+	open := (&net.Dialer{}).DialContext
 	if c.TLS != nil {
-		return (&tls.Dialer{Config: c.TLS}).DialContext(ctx, network, address)
+		open = (&tls.Dialer{Config: c.TLS}).DialContext
 	}
-	return (&net.Dialer{}).DialContext(ctx, network, address)
-}
-
-// connect opens a connection on which we are logged in, for requests that kafka-go does not know.
-func (c Cluster) connect(ctx context.Context, broker string) (net.Conn, error) {
-	if c.Login == nil {
-		return c.dial(ctx, "tcp", broker)
-	}
-	var conn net.Conn
-	d := c.dialer()
-	d.DialFunc = func(ctx context.Context, network, address string) (opened net.Conn, err error) {
-		conn, err = c.dial(ctx, network, address)
+	conn, err := open(ctx, network, address)
+	if err != nil || c.Login == nil {
 		return conn, err
 	}
-	if _, err := d.DialContext(ctx, "tcp", broker); err != nil {
-		return nil, hungUp(err)
+	endsWith := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
+	err = logIn(ctx, conn, c.Login)
+	if !endsWith() {
+		err = ctx.Err()
 	}
-	return conn, conn.SetDeadline(time.Time{}) // that of the log in
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("log in at %s: %w", address, err), conn.Close())
+	}
+	return conn, nil
 }
 
-// hungUp says what it may mean that a broker hangs up instead of answering, for it does not say so itself.
-func hungUp(err error) error {
-	if errors.Is(err, io.EOF) {
-		return fmt.Errorf("the broker hung up; does it want TLS, or a login? %w", err)
+// logIn is a conversation of SASL (KIP-43, KIP-152).
+func logIn(ctx context.Context, conn net.Conn, login sasl.Mechanism) error {
+	hello := kmsg.NewPtrSASLHandshakeRequest()
+	hello.SetVersion(1)
+	hello.Mechanism = login.Name()
+	offer := kmsg.NewPtrSASLHandshakeResponse()
+	if err := ask(conn, hello, offer); err != nil {
+		return err
 	}
-	return err
+	if offer.ErrorCode != 0 {
+		return fmt.Errorf("%s: %w; the broker takes %s", login.Name(), kafkago.Error(offer.ErrorCode), strings.Join(offer.SupportedMechanisms, ", "))
+	}
+	state, say, err := login.Start(ctx)
+	for done := false; err == nil && !done; {
+		req, res := kmsg.NewPtrSASLAuthenticateRequest(), kmsg.NewPtrSASLAuthenticateResponse()
+		req.SetVersion(1)
+		req.SASLAuthBytes = say
+		err = ask(conn, req, res)
+		if errors.Is(err, io.EOF) { // which is the other way to say so
+			err = fmt.Errorf("%w: %w", kafkago.SASLAuthenticationFailed, io.EOF)
+		}
+		if err != nil {
+			return err
+		}
+		if res.ErrorCode != 0 {
+			return kafkago.Error(res.ErrorCode)
+		}
+		done, say, err = state.Next(ctx, res.SASLAuthBytes)
+	}
+	return err // of a broker that cannot prove that it knows the password, for one
+}
+
+// exchange sends one request to a broker on a connection of its own and reads the answer.
+func (c Cluster) exchange(ctx context.Context, broker string, req kmsg.Request, res kmsg.Response) error {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	conn, err := c.dial(ctx, "tcp", broker)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })()
+	return ask(conn, req, res)
+}
+
+// ask sends one request and reads the answer.
+func ask(conn net.Conn, req kmsg.Request, res kmsg.Response) error {
+	out := kmsg.NewRequestFormatter(kmsg.FormatterClientID(clientID)).AppendRequest(nil, req, 1)
+	if _, err := conn.Write(out); err != nil {
+		return err
+	}
+	var size [4]byte
+	if _, err := io.ReadFull(conn, size[:]); err != nil {
+		if errors.Is(err, io.EOF) { // the broker does not say why
+			return fmt.Errorf("the broker hung up; does it want TLS, or a login? %w", err)
+		}
+		return err
+	}
+	// 4 bytes of correlation id, and in flexible versions a list of tags: empty, hence one byte.
+	header := 4
+	if req.IsFlexible() {
+		header++
+	}
+	n := int(binary.BigEndian.Uint32(size[:]))
+	if n < header || n > 1<<20 {
+		return fmt.Errorf("the answer is none of Kafka's; does the broker want TLS? %w", io.ErrUnexpectedEOF)
+	}
+	in := make([]byte, n)
+	if _, err := io.ReadFull(conn, in); err != nil {
+		return err
+	}
+	res.SetVersion(req.GetVersion())
+	return res.ReadFrom(in[header:])
 }

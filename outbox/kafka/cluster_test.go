@@ -1,9 +1,14 @@
 package kafka_test
 
 import (
+	"context"
 	"errors"
+	"net"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/segmentio/kafka-go/sasl"
 
 	"ansim/outbox/kafka"
 	kafkatest "ansim/test/kafka"
@@ -87,13 +92,14 @@ func TestSecuredBrokersRefuse(t *testing.T) {
 		}
 		const wrong = "not the password"
 		for what, c := range map[string]kafka.Cluster{
-			"a wrong password":            login(kafka.ScramSHA512, wrong),
-			"a wrong password, PLAIN":     login(kafka.Plain, wrong),
-			"in the clear":                with(func(c *kafka.Cluster) { c.TLS = nil }),
-			"nobody":                      with(func(c *kafka.Cluster) { c.Login = nil }),
-			"without a certificate":       with(func(c *kafka.Cluster) { c.TLS.Certificates = nil }),
-			"a broker of other authority": with(func(c *kafka.Cluster) { c.TLS.RootCAs = nil }),
-			"another host's broker":       with(func(c *kafka.Cluster) { c.TLS.ServerName = "kafka.example" }),
+			"a wrong password":                         login(kafka.ScramSHA512, wrong),
+			"a wrong password, PLAIN":                  login(kafka.Plain, wrong),
+			"a broker that does not know the password": with(func(c *kafka.Cluster) { c.Login = doubting{c.Login} }),
+			"in the clear":                             with(func(c *kafka.Cluster) { c.TLS = nil }),
+			"nobody":                                   with(func(c *kafka.Cluster) { c.Login = nil }),
+			"without a certificate":                    with(func(c *kafka.Cluster) { c.TLS.Certificates = nil }),
+			"a broker of other authority":              with(func(c *kafka.Cluster) { c.TLS.RootCAs = nil }),
+			"another host's broker":                    with(func(c *kafka.Cluster) { c.TLS.ServerName = "kafka.example" }),
 		} {
 			_, err := kafka.ClusterID(within(t, patience), c)
 			if err == nil {
@@ -114,6 +120,54 @@ func TestSecuredBrokersRefuse(t *testing.T) {
 			}
 		}
 	})
+}
+
+// doubting finds in the end that the broker has not proved that it knows the password.
+type doubting struct{ sasl.Mechanism }
+
+func (d doubting) Start(ctx context.Context) (sasl.StateMachine, []byte, error) {
+	state, say, err := d.Mechanism.Start(ctx)
+	return doubt{state}, say, err
+}
+
+type doubt struct{ sasl.StateMachine }
+
+func (d doubt) Next(ctx context.Context, challenge []byte) (bool, []byte, error) {
+	done, say, err := d.StateMachine.Next(ctx, challenge)
+	if done && err == nil {
+		err = errors.New("the signature is not the broker's")
+	}
+	return done, say, err
+}
+
+// A broker that stands still while we log in holds nobody for longer than he wants to wait.
+func TestLoginAtABrokerThatStandsStill(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0") // the kernel accepts for it
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	c := kafka.At(l.Addr().String())
+	if c.Login, err = kafka.NewLogin(kafka.ScramSHA512, "ansim", "secret"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := kafka.ClusterID(within(t, 50*time.Millisecond), c); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("ask for the cluster: %v", err)
+	}
+	p, err := kafka.NewPublisher(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.Close() })
+	if err := p.Publish(within(t, 50*time.Millisecond), story(1, 1)); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("publish: %v", err)
+	}
+	reader, err := kafka.NewConsumer(kafka.ConsumerOptions{Cluster: c, Log: logger(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	reader.Close() // which waits for what it has begun
 }
 
 func TestNewLogin(t *testing.T) {

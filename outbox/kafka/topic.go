@@ -2,7 +2,6 @@ package kafka
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -152,42 +151,6 @@ func (c Cluster) describeTopicAt(ctx context.Context, broker string) (topicState
 		is.led = is.led && p.Leader >= 0 && p.ErrorCode == 0
 	}
 	return is, nil
-}
-
-// exchange sends one request to a broker on a connection of its own and reads the answer.
-func (c Cluster) exchange(ctx context.Context, broker string, req kmsg.Request, res kmsg.Response) error {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
-	conn, err := c.connect(ctx, broker)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	defer context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })()
-
-	out := kmsg.NewRequestFormatter(kmsg.FormatterClientID(clientID)).AppendRequest(nil, req, 1)
-	if _, err := conn.Write(out); err != nil {
-		return err
-	}
-	var size [4]byte
-	if _, err := io.ReadFull(conn, size[:]); err != nil {
-		return hungUp(err)
-	}
-	// 4 bytes of correlation id, and in flexible versions a list of tags: empty, hence one byte.
-	header := 4
-	if req.IsFlexible() {
-		header++
-	}
-	n := int(binary.BigEndian.Uint32(size[:]))
-	if n < header || n > 1<<20 {
-		return fmt.Errorf("answer of %d bytes: %w", n, io.ErrUnexpectedEOF)
-	}
-	in := make([]byte, n)
-	if _, err := io.ReadFull(conn, in); err != nil {
-		return err
-	}
-	res.SetVersion(req.GetVersion())
-	return res.ReadFrom(in[header:])
 }
 
 // topicPartitions are those of the topic, in the order of their numbers.
