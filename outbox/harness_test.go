@@ -46,6 +46,13 @@ func (l *log) Publish(ctx context.Context, events []event.Event) error {
 	return nil
 }
 
+// count is how many batches were published.
+func (l *log) count() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.calls
+}
+
 func (l *log) all() []event.Event {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -42,7 +42,7 @@ type RelayOptions struct {
 	BusyPoll, IdlePoll time.Duration
 	// Pace is the shortest time from a look that found less than a page to the next. Each batch costs the database and Kafka
 	// nearly the same, however small it is, so that a relay that looked again at once would keep both busy with batches of one
-	// or two. The first event after a pause, and a backlog, do not wait. Default 3 ms.
+	// or two. Wake does not shorten it; the first event after a lull, and a backlog, do not wait. Default 3 ms.
 	Pace time.Duration
 	// Published is told of each event that Kafka has confirmed. It must be quick; may be nil.
 	Published func(event.Event)

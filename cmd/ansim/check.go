@@ -83,11 +83,11 @@ func (c *checkCmd) options() (audit.Options, error) {
 		if c.Kafka == app.Embedded {
 			return opts, fmt.Errorf("%w: --kafka takes the host:port of brokers; the embedded broker is its service's alone", app.ErrUsage)
 		}
-		cluster, err := app.EnvKafkaAccess().Cluster(c.Kafka)
+		cluster, err := app.EnvKafkaAccess().Cluster("--kafka", c.Kafka)
 		if err != nil {
-			return opts, fmt.Errorf("--kafka: %w", err)
+			return opts, err
 		}
-		opts.Brokers, opts.Transport = cluster.Brokers, cluster.NewTransport()
+		opts.Brokers, opts.Dial = cluster.Brokers, cluster.Dial
 	}
 	if c.Since < 0 || c.Since > 0 && !c.Provider {
 		return opts, fmt.Errorf("%w: --since is how far back --provider reads, like 24h", app.ErrUsage)

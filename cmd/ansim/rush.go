@@ -29,7 +29,7 @@ func (c *rushCmd) Help() string {
 	return "Starts what it needs (a phone network, the service, the crowd, each a process of its own), lets everybody come when a gate opens, " +
 		"breaks some of it, and judges what came of it. The gate, which opened at 20:00 on 19 July 2021 for people who had tried since 19:58, " +
 		"opens some seconds after the first of them try. Exit 0 only if everybody got an answer, everybody who has a place was told so by text, once, " +
-		"and no promise was broken."
+		"and no promise was broken. For brokers that want TLS or a login the settings ANSIM_KAFKA_… of serve are read from the environment."
 }
 
 func (c *rushCmd) Run(e *env) (err error) {
@@ -40,10 +40,9 @@ func (c *rushCmd) Run(e *env) (err error) {
 	o := rush.Options{People: c.People, Over: c.Over, Seed: c.Seed, DatabaseURL: c.DatabaseURL, Kafka: c.Kafka,
 		Faults: c.Faults, Language: c.Language, Elsewhere: c.Elsewhere, Program: program}
 	if c.Kafka != "" {
-		access := app.EnvKafkaAccess()
-		o.KafkaEnv = access.Environ()
-		if o.Cluster, err = access.Cluster(c.Kafka); err != nil {
-			return fmt.Errorf("--kafka: %w", err)
+		o.KafkaAccess = app.EnvKafkaAccess()
+		if _, err := o.KafkaAccess.Cluster("--kafka", c.Kafka); err != nil {
+			return err
 		}
 	}
 	var report *os.File

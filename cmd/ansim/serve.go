@@ -27,7 +27,7 @@ func (c *serveCmd) Help() string {
 		"notifier TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN, ANSIM_TWILIO_FROM. Optional: TWILIO_AUTH_TOKEN_PREVIOUS (during a " +
 		"rotation), ANSIM_TWILIO_BASE_URL (a sandbox), and for brokers that want TLS or a login ANSIM_KAFKA_TLS=on, " +
 		"ANSIM_KAFKA_CA_FILE, ANSIM_KAFKA_CERT_FILE and ANSIM_KAFKA_KEY_FILE, ANSIM_KAFKA_USER, ANSIM_KAFKA_PASSWORD and ANSIM_KAFKA_MECHANISM " +
-		"(SCRAM-SHA-512).\n\nSeveral processes may share a PostgreSQL database, with all or some of the roles."
+		"(SCRAM-SHA-512 unless it is SCRAM-SHA-256 or PLAIN).\n\nSeveral processes may share a PostgreSQL database, with all or some of the roles."
 }
 
 func (c *serveCmd) Run(e *env) error {

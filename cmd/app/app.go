@@ -219,7 +219,7 @@ func (a *App) openDatabase(ctx context.Context) (err error) {
 func (a *App) startBroker(context.Context) error {
 	if a.cfg.Kafka != Embedded {
 		var err error
-		a.cluster, err = a.cfg.KafkaAccess.Cluster(a.cfg.Kafka)
+		a.cluster, err = a.cfg.KafkaAccess.Cluster(kafkaBrokers, a.cfg.Kafka)
 		return err
 	}
 	b, err := embedded.Start(filepath.Join(a.cfg.Data, "broker"), a.log)

@@ -126,8 +126,8 @@ func (c Config) check() error {
 			"for several processes set ANSIM_DATABASE_URL=postgres://… and ANSIM_KAFKA_BROKERS", ErrUsage)
 	}
 	if c.Kafka != Embedded {
-		if _, err := c.KafkaAccess.Cluster(c.Kafka); err != nil {
-			return fmt.Errorf("ANSIM_KAFKA_BROKERS: %w", err)
+		if _, err := c.KafkaAccess.Cluster(kafkaBrokers, c.Kafka); err != nil {
+			return err
 		}
 	} else if c.KafkaAccess != (KafkaAccess{}) {
 		return fmt.Errorf("%w: the settings ANSIM_KAFKA_… are for brokers of your own, which ANSIM_KAFKA_BROKERS names", ErrUsage)

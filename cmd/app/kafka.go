@@ -3,8 +3,10 @@ package app
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"os"
+	"sync/atomic"
 
 	"ansim/outbox/kafka"
 )
@@ -12,15 +14,16 @@ import (
 // KafkaAccess is how the brokers of Kafka are reached, beside where they are. Its fields are the settings of the README's table.
 // The zero value is in the clear, as nobody.
 type KafkaAccess struct {
-	TLS               string // on; off or "" for in the clear
+	TLS               string // on; "" or off for in the clear
 	CAFile            string // PEM; "" for the authorities that the system trusts
 	CertFile, KeyFile string // PEM, our own; "" for none
 	Mechanism         string // of SASL; "" for SCRAM-SHA-512
 	User, Password    string // "" for nobody
 }
 
-// The names of these settings, which are in the environment alone, together with the secret among them.
+// The names of these settings in the environment. But for the brokers they have no flags.
 const (
+	kafkaBrokers   = "ANSIM_KAFKA_BROKERS"
 	kafkaTLS       = "ANSIM_KAFKA_TLS"
 	kafkaCA        = "ANSIM_KAFKA_CA_FILE"
 	kafkaCert      = "ANSIM_KAFKA_CERT_FILE"
@@ -32,8 +35,17 @@ const (
 
 // EnvKafkaAccess reads the environment.
 func EnvKafkaAccess() KafkaAccess {
-	return KafkaAccess{TLS: os.Getenv(kafkaTLS), CAFile: os.Getenv(kafkaCA), CertFile: os.Getenv(kafkaCert), KeyFile: os.Getenv(kafkaKey),
+	a := KafkaAccess{TLS: os.Getenv(kafkaTLS), CAFile: os.Getenv(kafkaCA), CertFile: os.Getenv(kafkaCert), KeyFile: os.Getenv(kafkaKey),
 		Mechanism: os.Getenv(kafkaMechanism), User: os.Getenv(kafkaUser), Password: os.Getenv(kafkaPassword)}
+	if a.TLS == "off" {
+		a.TLS = ""
+	}
+	return a
+}
+
+// String does not tell the password.
+func (a KafkaAccess) String() string {
+	return fmt.Sprintf("%s=%s %s=%s %s=%s", kafkaTLS, a.TLS, kafkaMechanism, a.Mechanism, kafkaUser, a.User)
 }
 
 // Environ is what EnvKafkaAccess reads as a.
@@ -42,11 +54,12 @@ func (a KafkaAccess) Environ() []string {
 		kafkaMechanism + "=" + a.Mechanism, kafkaUser + "=" + a.User, kafkaPassword + "=" + a.Password}
 }
 
-// Cluster is the cluster of brokers, host:port,…, that is reached so. Errors wrap ErrUsage, or are of files that cannot be read.
-func (a KafkaAccess) Cluster(brokers string) (kafka.Cluster, error) {
+// Cluster is the cluster of brokers, host:port,…, that is reached so; name is how the brokers were given. Errors wrap ErrUsage,
+// or are of files that cannot be read.
+func (a KafkaAccess) Cluster(name, brokers string) (kafka.Cluster, error) {
 	list, err := kafka.ParseBrokers(brokers)
 	if err != nil {
-		return kafka.Cluster{}, fmt.Errorf("%w: %w", ErrUsage, err)
+		return kafka.Cluster{}, fmt.Errorf("%w: %s: %w", ErrUsage, name, err)
 	}
 	c := kafka.At(list...)
 	if c.TLS, err = a.tls(); err != nil {
@@ -65,8 +78,12 @@ func (a KafkaAccess) Cluster(brokers string) (kafka.Cluster, error) {
 	case a.Mechanism == "":
 		a.Mechanism = kafka.ScramSHA512
 	}
-	if c.Login, err = kafka.NewLogin(a.Mechanism, a.User, a.Password); err != nil {
+	c.Login, err = kafka.NewLogin(a.Mechanism, a.User, a.Password)
+	switch {
+	case errors.Is(err, kafka.ErrMechanism):
 		return kafka.Cluster{}, fmt.Errorf("%w: %s: %w", ErrUsage, kafkaMechanism, err)
+	case err != nil:
+		return kafka.Cluster{}, fmt.Errorf("%w: %s, %s: %w", ErrUsage, kafkaUser, kafkaPassword, err)
 	}
 	return c, nil
 }
@@ -83,7 +100,8 @@ func (a KafkaAccess) tls() (*tls.Config, error) {
 	default:
 		return nil, fmt.Errorf("%w: %s must be on or off", ErrUsage, kafkaTLS)
 	}
-	config := &tls.Config{MinVersion: tls.VersionTLS12}
+	// Some connections are short; with the cache they need no whole handshake.
+	config := &tls.Config{MinVersion: tls.VersionTLS12, ClientSessionCache: tls.NewLRUClientSessionCache(0)}
 	if a.CAFile != "" {
 		pem, err := os.ReadFile(a.CAFile)
 		if err != nil {
@@ -98,18 +116,20 @@ func (a KafkaAccess) tls() (*tls.Config, error) {
 		return nil, fmt.Errorf("%w: %s and %s go together", ErrUsage, kafkaCert, kafkaKey)
 	}
 	if a.CertFile != "" {
-		load := func() (*tls.Certificate, error) {
-			pair, err := tls.LoadX509KeyPair(a.CertFile, a.KeyFile)
-			if err != nil {
-				return nil, fmt.Errorf("%s, %s: %w", kafkaCert, kafkaKey, err)
+		pair, err := tls.LoadX509KeyPair(a.CertFile, a.KeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("%s, %s: %w", kafkaCert, kafkaKey, err)
+		}
+		var last atomic.Pointer[tls.Certificate]
+		last.Store(&pair)
+		// Read for each connection, so that a certificate that is renewed in its place needs no restart. Between the renewal of the
+		// one file and the other the last pair is good still.
+		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			if pair, err := tls.LoadX509KeyPair(a.CertFile, a.KeyFile); err == nil {
+				last.Store(&pair)
 			}
-			return &pair, nil
+			return last.Load(), nil
 		}
-		if _, err := load(); err != nil {
-			return nil, err
-		}
-		// Read for each connection, so that a certificate that is renewed in its place needs no restart.
-		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return load() }
 	}
 	return config, nil
 }

@@ -98,14 +98,13 @@ func (f *figures) lookAtBroker(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	state := "ok"
-	if _, err := kafka.ClusterID(ctx, f.app.cluster); err != nil {
-		state = "away"
-	}
-	f.app.health.broker.Store(&state)
 	var lag *map[int]kafka.Offsets
 	if offsets, err := kafka.ReadOffsets(ctx, f.app.cluster, ""); err == nil {
 		lag = &offsets
+	} else if _, err := kafka.ClusterID(ctx, f.app.cluster); err != nil { // a cluster without the topic is there, too
+		state = "away"
 	}
+	f.app.health.broker.Store(&state)
 	f.lag.Store(lag)
 }
 

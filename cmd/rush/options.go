@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"ansim/outbox/kafka"
+	"ansim/cmd/app"
 )
 
 // Faults is how much is broken on purpose.
@@ -54,8 +54,7 @@ type Options struct {
 	Seed        uint64        // of the crowd
 	DatabaseURL string        // PostgreSQL; empty for SQLite in a folder of its own
 	Kafka       string        // brokers; empty for the embedded one
-	Cluster     kafka.Cluster // how the rush itself reaches them
-	KafkaEnv    []string      // how the service does: its settings
+	KafkaAccess app.KafkaAccess
 	Faults      Faults
 	Language    Language // of the report; English unless told
 	Elsewhere   bool     // lets database and brokers be on another machine

@@ -102,9 +102,13 @@ func (st *stage) lookAtKafka(ctx context.Context) error {
 	if st.embedded() {
 		return nil
 	}
+	cluster, err := st.KafkaAccess.Cluster("--kafka", st.Kafka)
+	if err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	partitions, err := kafka.ReadOffsets(ctx, st.Cluster, "")
+	partitions, err := kafka.ReadOffsets(ctx, cluster, "")
 	if errors.Is(err, kafka.ErrNoTopic) {
 		return nil
 	}
@@ -147,7 +151,7 @@ func (st *stage) openService(ctx context.Context) error {
 	}
 	st.env = append(st.network.settings(), "ANSIM_SECRET="+hex.EncodeToString(secret[:]), "ANSIM_DATA="+st.dir,
 		"ANSIM_DATABASE_URL="+st.database(), "ANSIM_KAFKA_BROKERS="+kafka, "ANSIM_MIGRATE=off")
-	st.env = append(st.env, st.KafkaEnv...)
+	st.env = append(st.env, st.KafkaAccess.Environ()...)
 	for _, roles := range st.shape() {
 		if _, err := st.add(ctx, roles); err != nil {
 			return err

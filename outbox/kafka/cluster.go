@@ -56,10 +56,14 @@ const (
 	ScramSHA512 = "SCRAM-SHA-512"
 )
 
-// ErrLogin is returned for a way to log in that is not known, or a name or password that cannot be one (RFC 4013, 7613).
-var ErrLogin = errors.New("cannot log in to Kafka like this")
+// Errors of NewLogin: a way to log in that is not known, and a user's name or password that holds characters which none may
+// (RFC 4013).
+var (
+	ErrMechanism = errors.New("there are " + ScramSHA512 + ", " + ScramSHA256 + " and " + Plain)
+	ErrUser      = errors.New("the user's name or password holds characters that none may")
+)
 
-// NewLogin is a user who logs in with a password. Its error wraps ErrLogin.
+// NewLogin is a user who logs in with a password. Its error is ErrMechanism or ErrUser.
 func NewLogin(mechanism, user, password string) (sasl.Mechanism, error) {
 	algorithm := scram.SHA512
 	switch mechanism {
@@ -69,33 +73,39 @@ func NewLogin(mechanism, user, password string) (sasl.Mechanism, error) {
 		algorithm = scram.SHA256
 	case ScramSHA512:
 	default:
-		return nil, fmt.Errorf("%w: there are %s, %s and %s", ErrLogin, ScramSHA512, ScramSHA256, Plain)
+		return nil, ErrMechanism
 	}
 	login, err := scram.Mechanism(algorithm, user, password)
-	if err != nil { // which may hold what it could not take
-		return nil, fmt.Errorf("%w: the user's name or password holds characters that none may", ErrLogin)
+	if err != nil {
+		return nil, ErrUser // what the library says may hold what it could not take
 	}
 	return login, nil
 }
 
-// NewTransport is how kafka-go reaches the cluster. It is a transport of its own, since kafka-go's default one is shared by the
-// process and keeps what it knows of the cluster for longer. Call CloseIdleConnections when it is used no more.
-func (c Cluster) NewTransport() *kafkago.Transport {
-	return &kafkago.Transport{Dial: c.dial, DialTimeout: dialTimeout, MetadataTTL: metadataTTL, ClientID: clientID}
+// newTransport is how kafka-go reaches the cluster. It is a transport of its own, since kafka-go's default one is shared by the
+// process and keeps what it knows of the cluster for longer. Call CloseIdleConnections when it is used no more. Its DialTimeout
+// is for all brokers that it tries.
+func (c Cluster) newTransport() *kafkago.Transport {
+	return &kafkago.Transport{Dial: c.Dial, DialTimeout: requestTimeout, MetadataTTL: metadataTTL, ClientID: clientID}
 }
 
 func (c Cluster) newClient(t *kafkago.Transport) *kafkago.Client {
 	return &kafkago.Client{Addr: kafkago.TCP(c.Brokers...), Timeout: requestTimeout, Transport: t}
 }
 
-// dialer is NewTransport for the part of kafka-go that does not take one.
-func (c Cluster) dialer() *kafkago.Dialer {
-	return &kafkago.Dialer{ClientID: clientID, Timeout: dialTimeout, DialFunc: c.dial}
+// dialer is newTransport for the part of kafka-go that does not take one. It dials until ctx ends, whatever kafka-go says.
+func (c Cluster) dialer(ctx context.Context) *kafkago.Dialer {
+	return &kafkago.Dialer{ClientID: clientID, Timeout: requestTimeout, DialFunc: func(asked context.Context, network, address string) (net.Conn, error) {
+		asked, cancel := context.WithCancel(asked)
+		defer cancel()
+		defer context.AfterFunc(ctx, cancel)()
+		return c.Dial(asked, network, address)
+	}}
 }
 
-// dial opens every connection, encrypts it and logs in, where that is asked for. kafka-go could do both, but its Transport and
-// its Dialer log in without a limit of time: a broker that stands still in the middle of it would hold them for ever.
-func (c Cluster) dial(ctx context.Context, network, address string) (net.Conn, error) {
+// Dial opens a connection, encrypts it and logs in, where that is asked for, within three seconds. kafka-go could do both, but its
+// Transport and its Dialer log in without a limit of time: a broker that stands still in the middle of it would hold them for ever.
+func (c Cluster) Dial(ctx context.Context, network, address string) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	open := (&net.Dialer{}).DialContext
@@ -106,13 +116,14 @@ func (c Cluster) dial(ctx context.Context, network, address string) (net.Conn, e
 	if err != nil || c.Login == nil {
 		return conn, err
 	}
-	endsWith := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
+	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
 	err = logIn(ctx, conn, c.Login)
-	if !endsWith() {
+	if !stop() {
 		err = ctx.Err()
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("log in at %s: %w", address, err), conn.Close())
+		_ = conn.Close()
+		return nil, fmt.Errorf("log in at %s: %w", address, err)
 	}
 	return conn, nil
 }
@@ -134,15 +145,15 @@ func logIn(ctx context.Context, conn net.Conn, login sasl.Mechanism) error {
 		req, res := kmsg.NewPtrSASLAuthenticateRequest(), kmsg.NewPtrSASLAuthenticateResponse()
 		req.SetVersion(1)
 		req.SASLAuthBytes = say
-		err = ask(conn, req, res)
-		if errors.Is(err, io.EOF) { // which is the other way to say so
-			err = fmt.Errorf("%w: %w", kafkago.SASLAuthenticationFailed, io.EOF)
-		}
-		if err != nil {
+		if err := ask(conn, req, res); errors.Is(err, io.EOF) {
+			return fmt.Errorf("the broker hung up in the middle of it: %w", io.EOF)
+		} else if err != nil {
 			return err
 		}
-		if res.ErrorCode != 0 {
-			return kafkago.Error(res.ErrorCode)
+		if code := kafkago.Error(res.ErrorCode); code != 0 && res.ErrorMessage != nil {
+			return fmt.Errorf("%w: %s", code, *res.ErrorMessage)
+		} else if code != 0 {
+			return code
 		}
 		done, say, err = state.Next(ctx, res.SASLAuthBytes)
 	}
@@ -151,9 +162,7 @@ func logIn(ctx context.Context, conn net.Conn, login sasl.Mechanism) error {
 
 // exchange sends one request to a broker on a connection of its own and reads the answer.
 func (c Cluster) exchange(ctx context.Context, broker string, req kmsg.Request, res kmsg.Response) error {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
-	conn, err := c.dial(ctx, "tcp", broker)
+	conn, err := c.Dial(ctx, "tcp", broker)
 	if err != nil {
 		return err
 	}

@@ -3,13 +3,18 @@ package kafka_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"net"
+	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/segmentio/kafka-go/sasl"
 
+	"ansim/outbox"
 	"ansim/outbox/kafka"
 	kafkatest "ansim/test/kafka"
 )
@@ -72,7 +77,7 @@ func TestSecuredBrokers(t *testing.T) {
 	})
 }
 
-// Who lacks one of the things that a broker wants is told so at once, without the password in what is said.
+// Who lacks one of the things that a broker wants is told which, without the password in what is said.
 func TestSecuredBrokersRefuse(t *testing.T) {
 	t.Parallel()
 	kafkatest.EachSecure(t, func(t *testing.T, s *kafkatest.Secure) {
@@ -90,33 +95,40 @@ func TestSecuredBrokersRefuse(t *testing.T) {
 			change(&c)
 			return c
 		}
+		if _, err := kafka.ClusterID(within(t, patience), login(kafka.ScramSHA512, s.Password)); err != nil {
+			t.Fatalf("who lacks nothing: %v", err)
+		}
 		const wrong = "not the password"
-		for what, c := range map[string]kafka.Cluster{
-			"a wrong password":                         login(kafka.ScramSHA512, wrong),
-			"a wrong password, PLAIN":                  login(kafka.Plain, wrong),
-			"a broker that does not know the password": with(func(c *kafka.Cluster) { c.Login = doubting{c.Login} }),
-			"in the clear":                             with(func(c *kafka.Cluster) { c.TLS = nil }),
-			"nobody":                                   with(func(c *kafka.Cluster) { c.Login = nil }),
-			"without a certificate":                    with(func(c *kafka.Cluster) { c.TLS.Certificates = nil }),
-			"a broker of other authority":              with(func(c *kafka.Cluster) { c.TLS.RootCAs = nil }),
-			"another host's broker":                    with(func(c *kafka.Cluster) { c.TLS.ServerName = "kafka.example" }),
+		for what, c := range map[string]struct {
+			kafka.Cluster
+			says string // one of these
+		}{
+			"a wrong password":                         {login(kafka.ScramSHA512, wrong), "Authentication Failed|hung up in the middle"},
+			"a wrong password, PLAIN":                  {login(kafka.Plain, wrong), "Authentication Failed|hung up in the middle"},
+			"a broker that does not know the password": {with(func(c *kafka.Cluster) { c.Login = doubting{c.Login} }), "the signature is not the broker's"},
+			"in the clear":                             {with(func(c *kafka.Cluster) { c.TLS = nil }), "does it want TLS|does the broker want TLS"},
+			"nobody":                                   {with(func(c *kafka.Cluster) { c.Login = nil }), "or a login"},
+			"without a certificate":                    {with(func(c *kafka.Cluster) { c.TLS.Certificates = nil }), "certificate required|bad certificate"},
+			"a broker of other authority":              {with(func(c *kafka.Cluster) { c.TLS.RootCAs = nil }), "unknown authority"},
+			"another host's broker":                    {with(func(c *kafka.Cluster) { c.TLS.ServerName = "kafka.example" }), "kafka.example"},
 		} {
-			_, err := kafka.ClusterID(within(t, patience), c)
-			if err == nil {
-				t.Errorf("%s: the broker answered", what)
-			} else if strings.Contains(err.Error(), wrong) || strings.Contains(err.Error(), s.Password) {
-				t.Errorf("%s: the error holds the password", what)
+			_, err := kafka.ClusterID(within(t, patience), c.Cluster)
+			if err == nil || !regexp.MustCompile(c.says).MatchString(err.Error()) {
+				t.Errorf("%s: %v", what, err)
 			}
-			t.Logf("%s: %v", what, err)
-			p, err := kafka.NewPublisher(c)
-			if err != nil {
-				t.Fatal(err)
+			p, failed := kafka.NewPublisher(c.Cluster)
+			if failed != nil {
+				t.Fatal(failed)
 			}
 			t.Cleanup(func() { p.Close() })
-			if err := p.Publish(within(t, patience), story(1, 1)); err == nil {
-				t.Errorf("%s: an event was published", what)
-			} else if strings.Contains(err.Error(), wrong) || strings.Contains(err.Error(), s.Password) {
-				t.Errorf("%s: the publisher's error holds the password", what)
+			published := p.Publish(within(t, patience), story(1, 1))
+			if !errors.Is(published, outbox.ErrNotPublished) {
+				t.Errorf("%s: an event was published: %v", what, published)
+			}
+			for _, secret := range []string{wrong, s.Password} {
+				if strings.Contains(fmt.Sprint(err, published), secret) {
+					t.Errorf("%s: what is said holds the password", what)
+				}
 			}
 		}
 	})
@@ -140,34 +152,111 @@ func (d doubt) Next(ctx context.Context, challenge []byte) (bool, []byte, error)
 	return done, say, err
 }
 
-// A broker that stands still while we log in holds nobody for longer than he wants to wait.
-func TestLoginAtABrokerThatStandsStill(t *testing.T) {
+// A connection that stands still before the login is done is given up, and another is tried.
+func TestLoginsThatStandStill(t *testing.T) {
 	t.Parallel()
-	l, err := net.Listen("tcp", "127.0.0.1:0") // the kernel accepts for it
+	kafkatest.EachSecure(t, func(t *testing.T, s *kafkatest.Secure) {
+		login, err := kafka.NewLogin(kafka.ScramSHA512, s.User, s.Password)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := func(brokers ...string) kafka.Cluster {
+			return kafka.Cluster{Brokers: brokers, TLS: s.TLS(t), Login: login}
+		}
+		newPublisher := func(c kafka.Cluster) *kafka.Publisher {
+			p, err := kafka.NewPublisher(c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { p.Close() })
+			return p
+		}
+		if err := kafka.EnsureTopics(within(t, patience), at(s.Addr), kafka.TopicOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		publish(t, newPublisher(at(s.Addr)), story(1, 1))
+
+		// The only broker's.
+		publish(t, newPublisher(at(detour(t, s.Addr, func(n int) bool { return n == 1 }))), story(1, 1))
+
+		// Always the first broker's, where there is no time to wait for the end of that.
+		stalled := detour(t, s.Addr, func(int) bool { return true })
+		for patient := within(t, patience); ; {
+			ctx, cancel := context.WithTimeout(patient, 3*time.Second)
+			_, err := kafka.ClusterID(ctx, at(stalled, s.Addr))
+			cancel()
+			if err == nil {
+				break
+			}
+			if patient.Err() != nil {
+				t.Fatalf("the second broker is never asked: %v", err)
+			}
+		}
+
+		// The group's, which comes after the look at the topic.
+		reader, err := kafka.NewConsumer(kafka.ConsumerOptions{Cluster: at(detour(t, s.Addr, func(n int) bool { return n == 2 })), Log: logger(t)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { reader.Close() })
+		if _, err := reader.Fetch(within(t, patience), 1); err != nil {
+			t.Errorf("read: %v", err)
+		}
+
+		// One that ends meanwhile does not wait for it for long.
+		brief, err := kafka.NewConsumer(kafka.ConsumerOptions{Cluster: at(stalled), Log: logger(t)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		closed := make(chan struct{})
+		go func() {
+			defer close(closed)
+			brief.Close()
+		}()
+		select {
+		case <-closed:
+		case <-within(t, patience).Done():
+			t.Error("the consumer does not close")
+		}
+	})
+}
+
+// detour leads to addr; connections for which stalls says so, by their number from 1, are taken and get no answer.
+func detour(t *testing.T, addr string, stalls func(n int) bool) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { l.Close() })
-	c := kafka.At(l.Addr().String())
-	if c.Login, err = kafka.NewLogin(kafka.ScramSHA512, "ansim", "secret"); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := kafka.ClusterID(within(t, 50*time.Millisecond), c); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("ask for the cluster: %v", err)
-	}
-	p, err := kafka.NewPublisher(c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { p.Close() })
-	if err := p.Publish(within(t, 50*time.Millisecond), story(1, 1)); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("publish: %v", err)
-	}
-	reader, err := kafka.NewConsumer(kafka.ConsumerOptions{Cluster: c, Log: logger(t)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	reader.Close() // which waits for what it has begun
+	var all sync.WaitGroup
+	ctx, end := context.WithCancel(context.Background())
+	t.Cleanup(func() { end(); l.Close(); all.Wait() })
+	all.Go(func() {
+		for n := 1; ; n++ {
+			in, err := l.Accept()
+			if err != nil {
+				return
+			}
+			context.AfterFunc(ctx, func() { in.Close() })
+			if stalls(n) {
+				continue
+			}
+			all.Go(func() {
+				defer in.Close()
+				out, err := net.Dial("tcp", addr)
+				if err != nil {
+					return
+				}
+				defer out.Close()
+				all.Go(func() {
+					defer out.Close()
+					_, _ = io.Copy(out, in)
+				})
+				_, _ = io.Copy(in, out)
+			})
+		}
+	})
+	return l.Addr().String()
 }
 
 func TestNewLogin(t *testing.T) {
@@ -177,7 +266,11 @@ func TestNewLogin(t *testing.T) {
 		{kafka.ScramSHA512, "ansim", "sec\x00ret"}, {kafka.ScramSHA256, "an\x01sim", "secret"},
 	} {
 		_, err := kafka.NewLogin(c.mechanism, c.user, c.password)
-		if !errors.Is(err, kafka.ErrLogin) || strings.Contains(err.Error(), "ret") || strings.Contains(err.Error(), "sim ") {
+		want := kafka.ErrMechanism
+		if strings.HasPrefix(c.mechanism, "SCRAM") {
+			want = kafka.ErrUser
+		}
+		if !errors.Is(err, want) || strings.Contains(err.Error(), "ret") || strings.Contains(err.Error(), "sim") {
 			t.Errorf("%q: %v", c.mechanism, err)
 		}
 	}

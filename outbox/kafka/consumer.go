@@ -31,6 +31,7 @@ const (
 	maxFetchBytes     = 1 << 20   // of one answer; a batch that is larger comes alone
 	maxPartitionBytes = 256 << 10 // of one partition in it
 	commitTimeout     = 5 * time.Second
+	leaveTimeout      = 3 * time.Second // how long a consumer that ends may try to tell the group
 )
 
 // Record is one record of the topic. What it holds is the publisher's word and may be anything: see event.Decode.
@@ -95,7 +96,7 @@ func NewConsumer(opts ConsumerOptions) (*Consumer, error) {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
 	opts.Cluster.Brokers = slices.Clone(opts.Cluster.Brokers)
-	t := opts.Cluster.NewTransport()
+	t := opts.Cluster.newTransport()
 	ctx, stop := context.WithCancel(context.Background())
 	c := &Consumer{
 		opts: opts, transport: t, client: opts.Cluster.newClient(t),
@@ -211,8 +212,14 @@ func (c *Consumer) join(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	dialing, stopDialing := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopDialing()
+	defer context.AfterFunc(ctx, func() { // leaving the group needs a connection, too
+		pause(dialing, leaveTimeout)
+		stopDialing()
+	})()
 	group, err := kafkago.NewConsumerGroup(kafkago.ConsumerGroupConfig{
-		ID: c.opts.Group, Brokers: c.opts.Cluster.Brokers, Topics: []string{event.Topic}, Dialer: c.opts.Cluster.dialer(),
+		ID: c.opts.Group, Brokers: c.opts.Cluster.Brokers, Topics: []string{event.Topic}, Dialer: c.opts.Cluster.dialer(dialing),
 		HeartbeatInterval: heartbeat, SessionTimeout: sessionTimeout, RebalanceTimeout: rebalanceTimeout,
 		JoinGroupBackoff: joinBackoff, StartOffset: kafkago.FirstOffset,
 	})

@@ -21,8 +21,10 @@ package kafka
 import "time"
 
 const (
-	clientID    = "ansim"
-	dialTimeout = 5 * time.Second
+	clientID = "ansim"
+	// dialTimeout is for one broker, its login included. Whatever tries several brokers has time for another after one that
+	// stands still.
+	dialTimeout = 3 * time.Second
 	// metadataTTL bounds how long a moved leader or a topic made elsewhere goes unnoticed.
 	metadataTTL = 2 * time.Second
 	// requestTimeout is for one request and its answer. kafka-go tells the broker half of it, so that the broker gives up first.

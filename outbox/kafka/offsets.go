@@ -32,7 +32,7 @@ func ReadOffsets(ctx context.Context, c Cluster, group string) (map[int]Offsets,
 	if err != nil {
 		return nil, err
 	}
-	t := c.NewTransport()
+	t := c.newTransport()
 	defer t.CloseIdleConnections()
 	client := c.newClient(t)
 

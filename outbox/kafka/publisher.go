@@ -54,7 +54,7 @@ func NewPublisher(c Cluster) (*Publisher, error) {
 		return nil, fmt.Errorf("new publisher: %w", ErrNoBrokers)
 	}
 	c.Brokers = slices.Clone(c.Brokers)
-	t := c.NewTransport()
+	t := c.newTransport()
 	return &Publisher{cluster: c, transport: t, client: c.newClient(t)}, nil
 }
 

@@ -39,7 +39,7 @@ func EnsureTopics(ctx context.Context, c Cluster, opts TopicOptions) error {
 	if len(c.Brokers) == 0 {
 		return fmt.Errorf("ensure topics: %w", ErrNoBrokers)
 	}
-	t := c.NewTransport()
+	t := c.newTransport()
 	defer t.CloseIdleConnections()
 	return c.ensureTopic(ctx, c.newClient(t), opts)
 }
@@ -110,10 +110,17 @@ type topicState struct {
 // kafka-go speaks Metadata up to version 8, and topic ids came with version 10; hence the request by hand. It is also
 // never an answer out of a cache, which kafka-go's would be.
 func (c Cluster) describeTopic(ctx context.Context) (topicState, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	until, _ := ctx.Deadline()
 	err := fmt.Errorf("describe topic: %w", ErrNoBrokers)
-	for _, b := range c.Brokers {
+	for i, b := range c.Brokers {
+		// One that stands still takes no more than its share of the time.
+		share, cancel := context.WithTimeout(ctx, time.Until(until)/time.Duration(len(c.Brokers)-i))
 		var is topicState
-		if is, err = c.describeTopicAt(ctx, b); err == nil || errors.Is(err, ErrNoTopic) {
+		is, err = c.describeTopicAt(share, b)
+		cancel()
+		if err == nil || errors.Is(err, ErrNoTopic) {
 			return is, err
 		}
 	}

@@ -31,9 +31,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"time"
-
-	kafkago "github.com/segmentio/kafka-go"
 
 	"ansim/schema/sqldb"
 )
@@ -62,8 +61,8 @@ type Options struct {
 	Provider *Provider
 	// Brokers are host:port of Kafka brokers whose topic is compared; none when it is not.
 	Brokers []string
-	// Transport is how they are reached; nil is in the clear, as nobody. Run closes it when it is done.
-	Transport *kafkago.Transport
+	// Dial opens a connection to one of them, encrypted and logged in where they want that. Default: in the clear, as nobody.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 func (o Options) withDefaults() Options {
@@ -208,7 +207,7 @@ func (r *run) gather(ctx context.Context, db *sqldb.DB) error {
 		}
 	}
 	if len(r.opts.Brokers) > 0 {
-		r.topic, err = readTopic(ctx, r.opts.Brokers, r.opts.Transport)
+		r.topic, err = readTopic(ctx, r.opts.Brokers, r.opts.Dial)
 	}
 	return err
 }

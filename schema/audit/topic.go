@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"strconv"
 	"strings"
 	"time"
@@ -47,13 +48,11 @@ type topic struct {
 type partition struct{ number, first, end int64 }
 
 // readTopic reads the topic from its first offset to the end that it has now. Records may be there twice.
-func readTopic(ctx context.Context, brokers []string, transport *kafkago.Transport) (*topic, error) {
+func readTopic(ctx context.Context, brokers []string, dial func(ctx context.Context, network, address string) (net.Conn, error)) (*topic, error) {
 	ctx, cancel := context.WithTimeout(ctx, topicTime)
 	defer cancel()
 	t := &topic{events: newSorter()}
-	if transport == nil {
-		transport = &kafkago.Transport{DialTimeout: brokerTime, ClientID: "ansim-check"}
-	}
+	transport := &kafkago.Transport{Dial: dial, DialTimeout: brokerTime, ClientID: "ansim-check"}
 	defer transport.CloseIdleConnections()
 	client := &kafkago.Client{Addr: kafkago.TCP(brokers...), Timeout: brokerTime, Transport: transport}
 	parts, err := partitions(ctx, client)

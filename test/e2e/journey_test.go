@@ -22,17 +22,28 @@ func TestJourney(t *testing.T) {
 		t.Parallel()
 		broker := kafkatest.StartSecure(t)
 		in := install(t, append(broker.Environ(), "ANSIM_DATABASE_URL="+dbtest.PostgresURL(t))...)
-		journey(t, in)
+		journey(t, in, broker.Password)
 		if r := run(t, in.env, "check", "--settled", "--kafka", broker.Addr); r.code != 0 {
 			t.Errorf("check: exit %d\n%s%s", r.code, r.stdout, r.stderr)
 		}
-		if r := run(t, with(in.env, "ANSIM_KAFKA_PASSWORD=another"), "check", "--kafka", broker.Addr); r.code != 1 || !strings.Contains(r.stderr, "Authentication") {
+		const wrong = "not-the-password"
+		in.env = with(in.env, "ANSIM_KAFKA_PASSWORD="+wrong)
+		r := run(t, in.env, "check", "--kafka", broker.Addr)
+		if r.code != 1 || !strings.Contains(r.stderr, "Authentication") {
 			t.Errorf("check with another password: exit %d\n%s%s", r.code, r.stdout, r.stderr)
+		}
+		// A service that Kafka does not let in says so, and goes on booking.
+		service := in.serve(all)
+		service.line(service.err, "Authentication")
+		in.mustPost(http.StatusOK, "/v1/reservations/search", "", map[string]any{"reference": "A-1029"})
+		service.stop()
+		if strings.Contains(r.stdout+r.stderr+service.out.String()+service.err.String(), wrong) {
+			t.Error("the output holds the password")
 		}
 	})
 }
 
-func journey(t *testing.T, in *installation) {
+func journey(t *testing.T, in *installation, secrets ...string) {
 	service := in.serve(all)
 	in.prepare()
 	body := map[string]any{
@@ -106,8 +117,8 @@ func journey(t *testing.T, in *installation) {
 		t.Errorf("the sweeper had to rescue %s messages, and nobody had broken Kafka", fmt.Sprint(n))
 	}
 	t.Logf("ended %s after SIGTERM", service.stop())
-	for _, secret := range []string{"홍길순", "홍보람", "23456789", "34567890", "87654321", booked.Code, strings.ReplaceAll(booked.Code, "-", ""), in.key,
-		"ci-8f14e45f", "A-1029", "1967-03-21"} {
+	for _, secret := range append(secrets, "홍길순", "홍보람", "23456789", "34567890", "87654321", booked.Code, strings.ReplaceAll(booked.Code, "-", ""), in.key,
+		"ci-8f14e45f", "A-1029", "1967-03-21") {
 		if strings.Contains(service.out.String()+service.err.String(), secret) {
 			t.Errorf("the service's output holds %q", secret)
 		}

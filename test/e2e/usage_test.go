@@ -53,6 +53,8 @@ func TestRefusals(t *testing.T) {
 		{"no such role", "serve --roles api,sender", nil, 2, []string{"sender", "api, relay, notifier"}},
 		{"PostgreSQL with the embedded broker", "serve --database-url " + nowhere, nil, 2, []string{"ANSIM_KAFKA_BROKERS"}},
 		{"brokers that are none", "serve --kafka-brokers here --database-url " + nowhere, nil, 2, nil},
+		{"in the clear to the embedded broker", "serve --pprof-addr 0.0.0.0:6060", func(e []string) []string { return with(e, "ANSIM_KAFKA_TLS=off") }, 2,
+			[]string{"ANSIM_PPROF_ADDR"}},
 		{"half a login", "serve --kafka-brokers 127.0.0.1:1 --database-url " + nowhere, func(e []string) []string { return with(e, "ANSIM_KAFKA_USER=ansim") }, 2,
 			[]string{"ANSIM_KAFKA_PASSWORD"}},
 		{"a password in the clear", "serve --kafka-brokers 127.0.0.1:1 --database-url " + nowhere, func(e []string) []string {
@@ -71,7 +73,7 @@ func TestRefusals(t *testing.T) {
 		}, 1, []string{"ANSIM_KAFKA_CA_FILE", "nowhere.pem"}},
 		{"half a certificate", "check --kafka 127.0.0.1:1", func(e []string) []string { return with(e, "ANSIM_KAFKA_TLS=on", "ANSIM_KAFKA_CERT_FILE=nowhere.pem") }, 2,
 			[]string{"ANSIM_KAFKA_KEY_FILE"}},
-		{"a login for the embedded broker", "serve", func(e []string) []string { return with(e, "ANSIM_KAFKA_TLS=on") }, 2, []string{"ANSIM_KAFKA_BROKERS"}},
+		{"TLS to the embedded broker", "serve", func(e []string) []string { return with(e, "ANSIM_KAFKA_TLS=on") }, 2, []string{"ANSIM_KAFKA_BROKERS"}},
 		{"no database there", "serve --kafka-brokers 127.0.0.1:1 --database-url " + nowhere, nil, 1, nil},
 		{"no such kind of database", "serve --database-url mysql://127.0.0.1/x", nil, 1, []string{"sqlite:", "postgres://"}},
 		{"no tables and no migration", "serve", func(e []string) []string { return with(e, "ANSIM_MIGRATE=off") }, 1, []string{"migrate"}},

@@ -55,8 +55,10 @@ func (s *Secure) authority(t testing.TB) *x509.CertPool {
 	return pool
 }
 
-// mechanisms are the ways to log in that a Secure takes.
-var mechanisms = []string{"SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"}
+// The ways to log in that a Secure takes: plain, and those of scram.
+const plain = "PLAIN"
+
+var scram = []string{"SCRAM-SHA-512", "SCRAM-SHA-256"}
 
 // EachSecure runs fn as the subtests "embedded" and "apache", each with a fresh broker.
 func EachSecure(t *testing.T, fn func(t *testing.T, s *Secure)) {
@@ -74,7 +76,7 @@ func EachSecure(t *testing.T, fn func(t *testing.T, s *Secure)) {
 // README asks for.
 func StartSecure(t testing.TB) *Secure {
 	t.Helper()
-	s := newSecure(t)
+	s := NewSecure(t)
 	b := start(t, s)
 	transport := &kafkago.Transport{}
 	defer transport.CloseIdleConnections()
@@ -100,7 +102,31 @@ func StartSecure(t testing.TB) *Secure {
 	if err != nil {
 		t.Fatalf("grant rights: %v", err)
 	}
-	return s
+	// They are granted once the controller has them, and count once the broker has heard of them.
+	for look := time.NewTicker(20 * time.Millisecond); ; {
+		res, err := client.DescribeACLs(t.Context(), &kafkago.DescribeACLsRequest{Filter: kafkago.ACLFilter{PrincipalFilter: "User:" + s.User,
+			ResourceTypeFilter: kafkago.ResourceTypeAny, ResourcePatternTypeFilter: kafkago.PatternTypeAny,
+			Operation: kafkago.ACLOperationTypeAny, PermissionType: kafkago.ACLPermissionTypeAny}})
+		if err == nil {
+			err = res.Error
+		}
+		if err != nil {
+			t.Fatalf("look at the rights: %v", err)
+		}
+		known := 0
+		for _, r := range res.Resources {
+			known += len(r.ACLs)
+		}
+		if known == len(rights) {
+			look.Stop()
+			return s
+		}
+		select {
+		case <-look.C:
+		case <-t.Context().Done():
+			t.Fatal("the rights do not count")
+		}
+	}
 }
 
 // Environ is what a service needs in its environment to come.
@@ -109,17 +135,17 @@ func (s *Secure) Environ() []string {
 		"ANSIM_KAFKA_KEY_FILE=" + s.KeyFile, "ANSIM_KAFKA_USER=" + s.User, "ANSIM_KAFKA_PASSWORD=" + s.Password}
 }
 
-// startFake starts what the embedded broker is made of, which itself is never reached from elsewhere.
+// startFake starts what the embedded broker is made of; that one itself takes nobody but its own process, and is open.
 func startFake(t *testing.T) *Secure {
 	t.Helper()
-	s := newSecure(t)
+	s := NewSecure(t)
 	own, err := tls.LoadX509KeyPair(s.brokerFile, s.brokerFile)
 	if err != nil {
 		t.Fatal(err)
 	}
 	options := []kfake.Opt{kfake.NumBrokers(1), kfake.EnableSASL(),
 		kfake.TLS(&tls.Config{Certificates: []tls.Certificate{own}, ClientCAs: s.authority(t), ClientAuth: tls.RequireAndVerifyClientCert})}
-	for _, m := range mechanisms {
+	for _, m := range append(scram, plain) {
 		options = append(options, kfake.Superuser(m, s.User, s.Password))
 	}
 	cluster, err := kfake.NewCluster(options...)
@@ -131,8 +157,8 @@ func startFake(t *testing.T) *Secure {
 	return s
 }
 
-// newSecure makes the certificates and a password.
-func newSecure(t testing.TB) *Secure {
+// NewSecure makes the certificates and a password, without a broker.
+func NewSecure(t testing.TB) *Secure {
 	t.Helper()
 	dir := t.TempDir()
 	s := &Secure{User: "ansim", Password: rand.Text(), CAFile: filepath.Join(dir, "ca.pem"), CertFile: filepath.Join(dir, "client.pem"),
@@ -214,10 +240,10 @@ func (s *Secure) config() []string {
 		"ssl.keystore.type=PEM", "ssl.keystore.location=" + s.brokerFile,
 		"ssl.truststore.type=PEM", "ssl.truststore.location=" + s.CAFile,
 		"ssl.client.auth=required",
-		"sasl.enabled.mechanisms=" + strings.Join(mechanisms, ","),
+		"sasl.enabled.mechanisms=" + strings.Join(append(scram, plain), ","),
 		fmt.Sprintf("plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_%s=\"%s\";", s.User, s.Password),
 	}
-	for _, m := range mechanisms[:2] {
+	for _, m := range scram {
 		lines = append(lines, strings.ToLower(m)+".sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;")
 	}
 	for i := range lines {
@@ -232,7 +258,7 @@ func (s *Secure) users() (args []string) {
 	if s == nil {
 		return nil
 	}
-	for _, m := range mechanisms[:2] {
+	for _, m := range scram {
 		args = append(args, "--add-scram", fmt.Sprintf("%s=[name=%s,password=%s]", m, s.User, s.Password))
 	}
 	return args

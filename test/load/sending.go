@@ -64,7 +64,7 @@ func sendOnly(ctx context.Context, st *stage, s settings, r *report) error {
 	if err := q.faults(ctx, nil); err != nil {
 		return err
 	}
-	return judge(ctx, q.svc.db, q.network)
+	return judge(ctx, q.svc.config.Database(), q.network)
 }
 
 // finished writes messages of the past: delivered, and nothing is due for them. Their ids grow with time, as ours do.
