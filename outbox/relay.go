@@ -194,7 +194,7 @@ func (r *Relay) read(ctx context.Context, pos position, batches chan<- batch) er
 			case <-ctx.Done():
 				return ctx.Err()
 			}
-			if len(rs) < r.opts.Page && !pause(ctx, r.opts.Pace-time.Since(began)) {
+			if rest := r.opts.Pace - time.Since(began); rest > 0 && len(rs) < r.opts.Page && !pause(ctx, rest) {
 				return ctx.Err()
 			}
 			continue
