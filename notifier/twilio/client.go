@@ -117,7 +117,7 @@ func (r *recorder) exchange(req *http.Request, form string) (done bool) {
 				foreign = true
 				return
 			}
-			if c.take(g) && info.WasIdle && info.IdleTime > r.provider.maxUnused {
+			if c.take(g) && info.WasIdle && info.IdleTime > maxUnused {
 				stale = !g.seal() // the transport closes a connection that it cannot write to
 			}
 		},

@@ -25,7 +25,6 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
-	"time"
 
 	twilioclient "github.com/twilio/twilio-go/client"
 
@@ -75,7 +74,6 @@ type Provider struct {
 	header    http.Header // of every request, with the secret in it; nobody writes to it
 	transport *http.Transport
 	next      http.RoundTripper // the transport, unless a test puts itself between
-	maxUnused time.Duration
 	log       *slog.Logger
 }
 
@@ -124,7 +122,7 @@ func New(o Options) (*Provider, error) {
 			"Authorization": {"Basic " + base64.StdEncoding.EncodeToString([]byte(o.AccountSID+":"+o.AuthToken))},
 			"Content-Type":  {"application/x-www-form-urlencoded"},
 			"User-Agent":    {"ansim twilio-go/" + twilioclient.LibraryVersion},
-		}, transport: transport, next: transport, maxUnused: maxUnused, log: o.Log,
+		}, transport: transport, next: transport, log: o.Log,
 	}, nil
 }
 
