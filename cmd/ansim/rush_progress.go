@@ -63,7 +63,7 @@ func (p *progress) watch(x rush.Progress) {
 		return
 	}
 	now := time.Now()
-	if now.Sub(p.last) < plainEvery {
+	if now.Sub(p.last) < plainEvery && !x.Over {
 		return
 	}
 	speed := ""

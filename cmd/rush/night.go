@@ -107,7 +107,9 @@ func (st *stage) play(ctx context.Context, w *watcher) (*Result, error) {
 			res.Notes = append(res.Notes, err.Error())
 		}
 	}
-	w.look(context.WithoutCancel(ctx))
+	enough()
+	<-watched
+	w.look(context.WithoutCancel(ctx), true)
 	for _, server := range st.servers { // before the judging, which costs them, too
 		if u, known := server.usage(); known {
 			st.costs = append(st.costs, u)

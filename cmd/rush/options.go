@@ -72,7 +72,7 @@ type Progress struct {
 	Clicked, Booked, Refused             int64
 	Published, Expected, Texted, Arrived int64 // Expected is how many texts there will be, as far as is known
 	WaitPublish, WaitSend, Unknown       int64
-	Over                                 bool // nobody clicks any more
+	Over                                 bool // this is the last one
 }
 
 func (o Options) withDefaults() Options {

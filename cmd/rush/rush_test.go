@@ -134,17 +134,6 @@ func TestEveryShapeHasEveryRoleAndEveryFaultItsProcess(t *testing.T) {
 	}
 }
 
-func TestACounterThatBeginsAnew(t *testing.T) {
-	t.Parallel()
-	var c counter
-	for _, v := range []float64{3, 10, 2, 2, 5, 0} {
-		c.read(v)
-	}
-	if got := c.before + c.last; got != 15 {
-		t.Errorf("10, then 5: together %g", got)
-	}
-}
-
 func TestSpread(t *testing.T) {
 	t.Parallel()
 	var all []float64

@@ -17,14 +17,14 @@ const lookEvery = time.Second
 
 // sample is how far the night was at a moment.
 type sample struct {
-	At time.Time `json:"at"`
+	At time.Time
 	tally
-	Published   int64 `json:"published"`    // events that Kafka has
-	Texted      int64 `json:"texted"`       // texts that the network took
-	Arrived     int64 `json:"arrived"`      // texts on their phones
-	WaitPublish int64 `json:"wait_publish"` // outbox rows that are not in Kafka yet
-	WaitSend    int64 `json:"wait_send"`    // messages to be sent or under way
-	Unknown     int64 `json:"unknown"`      // messages whose answer was lost
+	Published   int64 // events that Kafka has
+	Texted      int64 // texts that the network took
+	Arrived     int64 // texts on their phones
+	WaitPublish int64 // outbox rows that are not in Kafka yet
+	WaitSend    int64 // messages to be sent or under way
+	Unknown     int64 // messages whose answer was lost
 }
 
 // watcher looks at the night from outside, as an operator's Prometheus would.
@@ -34,19 +34,6 @@ type watcher struct {
 	mu      sync.Mutex
 	tally   tally
 	samples []sample
-	// published is, for each process, what its counter said last, and what it had said before it began anew.
-	published map[string]*counter
-}
-
-// counter adds up a counter that begins at nothing when its process does. What it counted between the last look and a kill is
-// not known.
-type counter struct{ last, before float64 }
-
-func (c *counter) read(v float64) {
-	if v < c.last {
-		c.before += c.last
-	}
-	c.last = v
 }
 
 // hear notes how far the crowd is.
@@ -65,13 +52,13 @@ func (w *watcher) watch(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			w.look(ctx)
+			w.look(ctx, false)
 		}
 	}
 }
 
-// look takes a sample.
-func (w *watcher) look(ctx context.Context) {
+// look takes a sample, the last one when the night is over.
+func (w *watcher) look(ctx context.Context, over bool) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	w.mu.Lock()
@@ -87,13 +74,10 @@ func (w *watcher) look(ctx context.Context) {
 		s.Texted = int64(stats.Taken)
 		s.Arrived = int64(stats.States["delivered"])
 	}
-	for _, m := range w.st.all("relay") { // they tell of the whole installation, as each process does, and what they published
+	for _, m := range w.st.all("relay") { // each tells of the whole installation
 		figures, err := scrape(ctx, m.addr)
 		if err != nil {
 			continue // it is down, or on its way up
-		}
-		if v, ok := sum(figures["ansim_relay_published_total"], ""); ok {
-			w.count(m.name, v)
 		}
 		if v, ok := sum(figures["ansim_outbox_backlog_rows"], ""); ok {
 			s.WaitPublish = int64(v)
@@ -105,35 +89,24 @@ func (w *watcher) look(ctx context.Context) {
 			s.WaitSend, s.Unknown = int64(pending+sending), int64(unknown)
 		}
 	}
+	// Not the relays' own counters: what a killed process had counted since the last look is in none of them.
+	var published int64
+	if err := w.st.db.Peek(ctx, &published, `SELECT CAST(COALESCE(SUM(published), 0) AS bigint) FROM outbox_relay`); err == nil {
+		s.Published = published
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	s.Published = 0
-	for _, c := range w.published {
-		s.Published += int64(c.before + c.last)
-	}
 	w.samples = append(w.samples, s)
 	if w.st.Watch != nil {
-		w.st.Watch(w.progress(s))
+		w.st.Watch(w.progress(s, over))
 	}
-}
-
-func (w *watcher) count(name string, v float64) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.published == nil {
-		w.published = map[string]*counter{}
-	}
-	if w.published[name] == nil {
-		w.published[name] = &counter{}
-	}
-	w.published[name].read(v)
 }
 
 // progress is a sample in the words of whoever watches.
-func (w *watcher) progress(s sample) Progress {
+func (w *watcher) progress(s sample, over bool) Progress {
 	return Progress{At: s.At.Sub(w.st.gate), People: w.st.People, Clicked: s.Clicked, Booked: s.Booked, Refused: s.Refused,
 		Published: s.Published, Texted: s.Texted, Arrived: s.Arrived, Expected: max(s.Texted, s.Booked),
-		WaitPublish: s.WaitPublish, WaitSend: s.WaitSend, Unknown: s.Unknown, Over: s.Done}
+		WaitPublish: s.WaitPublish, WaitSend: s.WaitSend, Unknown: s.Unknown, Over: over}
 }
 
 // all are the samples so far.

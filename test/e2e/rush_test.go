@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -54,6 +56,16 @@ func (n night) went(t *testing.T, p *process, people int) {
 	if p.cmd.ProcessState.ExitCode() != 0 || !n.OK || n.Came != people || n.Booked < people*9/10 || n.Told == 0 || n.NotTold+n.NoAnswer+n.Duplicates+n.Oversold+
 		n.Lost+n.Phantoms+n.Violations != 0 {
 		t.Errorf("exit %d, %+v", p.cmd.ProcessState.ExitCode(), n)
+	}
+	// What is told meanwhile is whole at the end, of the processes that were killed, too.
+	told := regexp.MustCompile(`booked (\d+), refused \d+; published (\d+), texted (\d+), delivered (\d+)`).FindAllStringSubmatch(p.out.String(), -1)
+	if len(told) == 0 {
+		t.Fatal("nobody was told how far the night was")
+	}
+	for i, step := range told[len(told)-1][1:] {
+		if done, err := strconv.Atoi(step); err != nil || done < n.Booked {
+			t.Errorf("of %d bookings %d had done step %d when the night was over", n.Booked, done, i)
+		}
 	}
 }
 
