@@ -13,7 +13,7 @@ import (
 )
 
 type rushCmd struct {
-	People      int           `placeholder:"N" help:"How many people come. By default 5,000 embedded, and the 337,620 of that night on PostgreSQL and Kafka."`
+	People      *int          `placeholder:"N" help:"How many people come. By default 5,000 embedded, and the 337,620 of that night on PostgreSQL and Kafka."`
 	Over        time.Duration `placeholder:"DURATION" help:"Within which everybody clicks. By default a second for each 250 people, at least 20s and at most 2m."`
 	Seed        uint64        `default:"20210719" help:"Of the crowd: the same seed gives the same people, who come at the same times."`
 	DatabaseURL string        `placeholder:"URL" help:"postgres://… of an empty database. Without it everything is embedded."`
@@ -37,46 +37,55 @@ func (c *rushCmd) Run(e *env) (err error) {
 	if err != nil {
 		return err
 	}
-	o := rush.Options{People: c.People, Over: c.Over, Seed: c.Seed, DatabaseURL: c.DatabaseURL, Kafka: c.Kafka,
+	o := rush.Options{Over: c.Over, Seed: c.Seed, DatabaseURL: c.DatabaseURL, Kafka: c.Kafka,
 		Faults: c.Faults, Language: c.Language, Elsewhere: c.Elsewhere, Program: program}
+	if c.People != nil {
+		if o.People = *c.People; o.People < 1 {
+			return fmt.Errorf("%w: --people must be at least 1", app.ErrUsage)
+		}
+	}
 	if c.Kafka != "" {
 		o.KafkaAccess = app.EnvKafkaAccess()
 		if _, err := o.KafkaAccess.Cluster("--kafka", c.Kafka); err != nil {
 			return err
 		}
 	}
-	var report *os.File
+	var (
+		report *os.File
+		whole  bool // then it is kept, whatever becomes of its name
+	)
 	if c.Report != "" { // that it cannot be written is known now, not after the night
+		if there, err := os.Stat(c.Report); err == nil && !there.Mode().IsRegular() {
+			return fmt.Errorf("%w: the report cannot be written there: %s is no file", app.ErrUsage, c.Report)
+		}
 		if report, err = os.CreateTemp(filepath.Dir(c.Report), ".rush-*.html"); err != nil {
 			return fmt.Errorf("%w: the report cannot be written there: %w", app.ErrUsage, err)
 		}
 		defer func() {
 			_ = report.Close()
-			_ = os.Remove(report.Name()) // where it still is, it is not whole
+			if !whole {
+				_ = os.Remove(report.Name())
+			}
 		}()
 	}
 	shown := newProgress(e.stdout)
 	o.Watch, o.Say = shown.watch, shown.say
 	res, err := rush.Run(e.ctx, o)
 	shown.close()
-	if errors.Is(err, rush.ErrUsage) {
-		return fmt.Errorf("%w: %w", app.ErrUsage, err)
-	}
 	if err != nil {
+		return err
+	}
+	if err := res.WriteText(e.stdout); err != nil {
 		return err
 	}
 	if report != nil {
 		if err := errors.Join(res.WriteHTML(report), report.Chmod(0o644), report.Close()); err != nil {
 			return fmt.Errorf("write the report: %w", err)
 		}
+		whole = true
 		if err := os.Rename(report.Name(), c.Report); err != nil {
-			return fmt.Errorf("write the report: %w", err)
+			return fmt.Errorf("the report is whole, and stays at %s: %w", report.Name(), err)
 		}
-	}
-	if err := res.WriteText(e.stdout); err != nil {
-		return err
-	}
-	if report != nil {
 		fmt.Fprintln(e.stdout, "the report:", c.Report)
 	}
 	if c.JSON {

@@ -37,13 +37,16 @@ func Run(ctx context.Context, o Options) (res *Result, err error) {
 		if st.db != nil {
 			_ = st.db.Close()
 		}
-		if err == nil && res.OK() {
+		logs, _ := filepath.Glob(filepath.Join(st.dir, "*.log"))
+		if len(logs) == 0 || err == nil && res.OK() {
 			_ = os.RemoveAll(st.dir)
 		} else {
 			st.say("the logs are in %s", st.dir)
 		}
 	}()
-	if err := st.open(ctx); err != nil {
+	if err := st.open(ctx); ctx.Err() != nil {
+		return nil, errors.New("stopped before anybody came: there is nothing to report")
+	} else if err != nil {
 		return nil, err
 	}
 	w := &watcher{st: st}
@@ -56,14 +59,16 @@ func Run(ctx context.Context, o Options) (res *Result, err error) {
 
 // open starts everything but the crowd.
 func (st *stage) open(ctx context.Context) error {
+	for _, step := range []func(context.Context) error{st.lookAtDatabase, st.lookAtKafka} { // refused before anything is changed
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
 	st.say("the phone network, the database and the service start")
 	if err := st.openNetwork(ctx); err != nil {
 		return err
 	}
-	if err := st.openDatabase(ctx); err != nil {
-		return err
-	}
-	if err := st.lookAtKafka(ctx); err != nil {
+	if err := st.prepareDatabase(ctx); err != nil {
 		return err
 	}
 	st.servers = st.findServers()

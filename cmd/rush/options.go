@@ -1,11 +1,11 @@
 package rush
 
 import (
-	"errors"
 	"fmt"
 	"time"
 
 	"ansim/cmd/app"
+	"ansim/schema/sqldb"
 )
 
 // Faults is how much is broken on purpose.
@@ -28,7 +28,7 @@ const (
 )
 
 // ErrUsage marks options that cannot be meant.
-var ErrUsage = errors.New("wrong use")
+var ErrUsage = app.ErrUsage
 
 const (
 	// lead is how long before the gate people begin to try: 19:58 to 20:00 of that night, made short.
@@ -104,10 +104,20 @@ func (o Options) check() error {
 	case (o.DatabaseURL == "") != (o.Kafka == ""):
 		return fmt.Errorf("%w: --database-url and --kafka go together: PostgreSQL and Apache Kafka, or everything embedded", ErrUsage)
 	}
-	if o.embedded() || o.Elsewhere {
+	if o.embedded() {
 		return nil
 	}
-	hosts := append(brokerHosts(o.Kafka), databaseHost(o.DatabaseURL))
+	servers, err := sqldb.Servers(o.DatabaseURL)
+	if err != nil {
+		return fmt.Errorf("%w: --database-url: %w", ErrUsage, err)
+	}
+	if o.Elsewhere {
+		return nil
+	}
+	hosts := brokerHosts(o.Kafka)
+	for _, s := range servers {
+		hosts = append(hosts, s.Host)
+	}
 	for _, h := range hosts {
 		if !local(h) {
 			return fmt.Errorf("%w: %s is not this machine. A rush is a storm: if it is meant for a database or brokers elsewhere, say --elsewhere", ErrUsage, h)

@@ -92,6 +92,10 @@ func TestWhatCannotBeMeantIsRefusedBeforeAnythingStarts(t *testing.T) {
 		"half real":        {DatabaseURL: here},
 		"the other half":   {Kafka: kafka},
 		"another machine":  {DatabaseURL: "postgres://u@db.internal/rush", Kafka: kafka},
+		"as a parameter":   {DatabaseURL: "postgres:///rush?host=db.internal", Kafka: kafka},
+		"as the second":    {DatabaseURL: "postgres://u@127.0.0.1,db.internal/rush", Kafka: kafka},
+		"nearly loopback":  {DatabaseURL: "postgres://127.example/rush", Kafka: kafka},
+		"SQLite":           {DatabaseURL: "sqlite:/tmp/rush.db", Kafka: kafka},
 		"brokers away":     {DatabaseURL: here, Kafka: kafka + ",kafka.internal:9092"},
 		"no broker at all": {DatabaseURL: here, Kafka: "kafka"},
 	} {
@@ -101,6 +105,7 @@ func TestWhatCannotBeMeantIsRefusedBeforeAnythingStarts(t *testing.T) {
 	}
 	for name, o := range map[string]Options{
 		"embedded": {}, "here": {DatabaseURL: here, Kafka: kafka + ", [::1]:9092"},
+		"a socket":               {DatabaseURL: "postgres:///rush?host=/var/run/postgresql", Kafka: kafka},
 		"elsewhere, and said so": {DatabaseURL: "postgres://u@db.internal/rush", Kafka: "kafka.internal:9092", Elsewhere: true},
 	} {
 		if err := o.withDefaults().check(); err != nil {

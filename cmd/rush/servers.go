@@ -2,10 +2,11 @@ package rush
 
 import (
 	"net"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
+
+	"ansim/schema/sqldb"
 )
 
 // server is PostgreSQL or a broker of Kafka, which the rush did not start. What it costs is seen from outside, where it runs on this
@@ -24,25 +25,23 @@ func (o Options) findServers() (found []server) {
 	if o.embedded() {
 		return nil
 	}
-	port := "5432"
-	if u, err := url.Parse(o.DatabaseURL); err == nil && u.Port() != "" {
-		port = u.Port()
+	if servers, err := sqldb.Servers(o.DatabaseURL); err == nil { // the others are asked when the first is away
+		found = append(found, findServer("PostgreSQL", "postgres", servers[0].Host, int(servers[0].Port)))
 	}
-	found = append(found, findServer("PostgreSQL", "postgres", databaseHost(o.DatabaseURL), port))
 	for broker := range strings.SplitSeq(o.Kafka, ",") {
 		host, port, _ := net.SplitHostPort(strings.TrimSpace(broker))
-		found = append(found, findServer("Kafka", "java", host, port))
+		n, _ := strconv.Atoi(port)
+		found = append(found, findServer("Kafka", "java", host, n))
 	}
 	return found
 }
 
-func findServer(name, program, host, port string) server {
+func findServer(name, program, host string, port int) server {
 	s := server{name: name}
-	n, err := strconv.Atoi(port)
-	if err != nil || !local(host) {
+	if port == 0 || !local(host) {
 		return s
 	}
-	if s.pid = listener(program, n); s.pid != 0 {
+	if s.pid = listener(program, port); s.pid != 0 {
 		s.before, _ = spent(s.pid)
 	}
 	return s
@@ -58,4 +57,22 @@ func (s server) usage() (usage, bool) {
 		return usage{}, false
 	}
 	return usage{Name: s.name, CPU: cpu - s.before, Memory: memory}, true
+}
+
+// local says whether a host is this machine: loopback, or the folder of a socket. A broker's may be left out.
+func local(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "" || host == "localhost" || strings.HasPrefix(host, "/") || strings.HasPrefix(host, "@") || ip != nil && ip.IsLoopback()
+}
+
+// brokerHosts are the hosts in a list of brokers; what is none is "?".
+func brokerHosts(list string) (hosts []string) {
+	for b := range strings.SplitSeq(list, ",") {
+		host, _, err := net.SplitHostPort(strings.TrimSpace(b))
+		if err != nil {
+			host = "?"
+		}
+		hosts = append(hosts, host)
+	}
+	return hosts
 }

@@ -6,8 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"net"
-	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -72,27 +70,51 @@ func (st *stage) database() string {
 	return st.DatabaseURL
 }
 
-// openDatabase makes sure that there is nothing in it that the night could harm.
-func (st *stage) openDatabase(ctx context.Context) (err error) {
-	if st.db, err = sqldb.Open(ctx, st.database(), sqldb.Options{Writers: 2, Readers: 2}); err != nil {
+// lookAtDatabase makes sure that there is nothing in a database of one's own that the night could harm, and changes nothing.
+func (st *stage) lookAtDatabase(ctx context.Context) (err error) {
+	if st.embedded() {
+		return nil
+	}
+	if st.db, err = sqldb.Open(ctx, st.database(), poolSize); err != nil {
 		return err
 	}
 	names, err := schema.Migrate(ctx, st.db, true)
 	if err != nil {
 		return fmt.Errorf("look at the database: %w", err)
 	}
-	var used int
-	err = st.db.Peek(ctx, &used, `SELECT (SELECT COUNT(*) FROM (SELECT 1 FROM reservation LIMIT 1) AS r) + (SELECT COUNT(*) FROM (SELECT 1 FROM programme LIMIT 1) AS p)`)
+	var used, tables int
+	err = st.db.Peek(ctx, &used, `SELECT CASE WHEN EXISTS (SELECT 1 FROM reservation) OR EXISTS (SELECT 1 FROM programme)
+		OR EXISTS (SELECT 1 FROM api_key) OR EXISTS (SELECT 1 FROM staff) OR EXISTS (SELECT 1 FROM outbox) THEN 1 ELSE 0 END`)
+	if sqldb.IsNoTable(err) { // it is empty, somebody else's, or very old
+		err = st.db.Peek(ctx, &tables, `SELECT COUNT(*) FROM pg_class WHERE relkind IN ('r', 'p', 'm', 'f') AND relpersistence <> 't'
+			AND relnamespace NOT IN (SELECT oid FROM pg_namespace WHERE nspname IN ('pg_catalog', 'information_schema', 'pg_toast'))`)
+		names = nil // all are missing
+	}
 	switch {
-	case sqldb.IsNoTable(err): // an empty one
-		_, err = schema.Migrate(ctx, st.db, false)
-		return err
 	case err != nil:
 		return fmt.Errorf("look at the database: %w", err)
+	case tables > 0:
+		return fmt.Errorf("the database is in use: it holds %d tables of something else, or of an old version. Give the rush an empty one (`createdb rush`)", tables)
 	case len(names) > 0:
-		return fmt.Errorf("the database is of another version than this program: give an empty one, or run `ansim migrate` on this")
+		return errors.New("the database is of another version than this program: give an empty one, or run `ansim migrate` on this")
 	case used > 0:
-		return errors.New("the database is in use: it holds programmes or reservations. Give the rush an empty one (`createdb rush`)")
+		return errors.New("the database is in use: it holds programmes, reservations, keys or staff. Give the rush an empty one (`createdb rush`)")
+	}
+	return nil
+}
+
+// poolSize is how many connections the rush itself needs.
+var poolSize = sqldb.Options{Writers: 2, Readers: 2}
+
+// prepareDatabase gives the database its tables.
+func (st *stage) prepareDatabase(ctx context.Context) (err error) {
+	if st.db == nil {
+		if st.db, err = sqldb.Open(ctx, st.database(), poolSize); err != nil {
+			return err
+		}
+	}
+	if _, err := schema.Migrate(ctx, st.db, false); err != nil {
+		return err
 	}
 	return schema.Check(ctx, st.db)
 }
@@ -286,30 +308,4 @@ func (st *stage) stored(ctx context.Context) (n int64, err error) {
 		}
 	}
 	return n, nil
-}
-
-// local says whether a database or a broker is on this machine.
-func local(host string) bool {
-	return host == "" || host == "localhost" || host == "::1" || len(host) > 4 && host[:4] == "127."
-}
-
-// brokerHosts are the hosts in a list of brokers.
-func brokerHosts(list string) (hosts []string) {
-	for b := range strings.SplitSeq(list, ",") {
-		host, _, err := net.SplitHostPort(strings.TrimSpace(b))
-		if err != nil {
-			host = "?"
-		}
-		hosts = append(hosts, host)
-	}
-	return hosts
-}
-
-// databaseHost is the host in a database's URL.
-func databaseHost(raw string) string {
-	u, err := url.Parse(raw)
-	if err != nil {
-		return "?"
-	}
-	return u.Hostname()
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -69,7 +70,7 @@ func Open(ctx context.Context, rawURL string, opts Options) (*DB, error) {
 	switch {
 	case strings.HasPrefix(rawURL, "sqlite:"):
 		return openSQLite(ctx, strings.TrimPrefix(rawURL, "sqlite:"), opts)
-	case strings.HasPrefix(rawURL, "postgres://"), strings.HasPrefix(rawURL, "postgresql://"):
+	case isPostgres(rawURL):
 		return openPostgres(ctx, rawURL, opts)
 	default:
 		return nil, fmt.Errorf("%w: it must begin with sqlite: or postgres://", ErrURL)
@@ -81,11 +82,49 @@ func Open(ctx context.Context, rawURL string, opts Options) (*DB, error) {
 // for as long as it does, and everybody who wants them waits. Ours follow each other at once.
 const idleInTransaction = 10 * time.Second
 
-func openPostgres(ctx context.Context, rawURL string, opts Options) (*DB, error) {
+// parsePostgres reads a URL, and what it leaves open from the environment (PGHOST and its like).
+func parsePostgres(rawURL string) (*pgx.ConnConfig, error) {
 	cfg, err := pgx.ParseConfig(rawURL)
 	if err != nil {
 		// pgx's own text may hold the URL with its password.
 		return nil, fmt.Errorf("%w: PostgreSQL does not understand it; the form is postgres://user@host:5432/name", ErrURL)
+	}
+	return cfg, nil
+}
+
+// Server is where a PostgreSQL server is asked for: Host is a name, an address, or the folder of a socket.
+type Server struct {
+	Host string
+	Port uint16
+}
+
+// Servers are all that a PostgreSQL URL may lead to, the first one first. A URL need not name them where one would look for
+// them: its host may be a parameter, or several, or left to the environment. Errors wrap ErrURL.
+func Servers(rawURL string) ([]Server, error) {
+	if !isPostgres(rawURL) {
+		return nil, fmt.Errorf("%w: it must begin with postgres://", ErrURL)
+	}
+	cfg, err := parsePostgres(rawURL)
+	if err != nil {
+		return nil, err
+	}
+	out := []Server{{cfg.Host, cfg.Port}}
+	for _, f := range cfg.Fallbacks {
+		if s := (Server{f.Host, f.Port}); !slices.Contains(out, s) { // each stands there with and without TLS
+			out = append(out, s)
+		}
+	}
+	return out, nil
+}
+
+func isPostgres(rawURL string) bool {
+	return strings.HasPrefix(rawURL, "postgres://") || strings.HasPrefix(rawURL, "postgresql://")
+}
+
+func openPostgres(ctx context.Context, rawURL string, opts Options) (*DB, error) {
+	cfg, err := parsePostgres(rawURL)
+	if err != nil {
+		return nil, err
 	}
 	if cfg.RuntimeParams["application_name"] == "" {
 		cfg.RuntimeParams["application_name"] = "ansim"

@@ -126,8 +126,8 @@ func TestARushThatIsStopped(t *testing.T) {
 func TestWhatARushRefuses(t *testing.T) {
 	t.Parallel()
 	const kafka = "127.0.0.1:1"
-	used, older := dbtest.PostgresURL(t), dbtest.PostgresURL(t)
-	for _, url := range []string{used, older} {
+	used, keys, older, foreign := dbtest.PostgresURL(t), dbtest.PostgresURL(t), dbtest.PostgresURL(t), dbtest.PostgresURL(t)
+	for _, url := range []string{used, keys, older} {
 		if r := run(t, []string{"ANSIM_DATABASE_URL=" + url}, "migrate"); r.code != 0 {
 			t.Fatal(r.stderr)
 		}
@@ -135,7 +135,9 @@ func TestWhatARushRefuses(t *testing.T) {
 	for url, change := range map[string]string{
 		used: `INSERT INTO programme (id, name_ko, name_en, tag_ko, tag_en, time_zone, opens_at, closes_at, applied_at)
 			VALUES ('p', 'p', 'p', 'p', 'p', 'Asia/Seoul', now(), now() + interval '1 day', now())`,
-		older: `DELETE FROM goose_db_version WHERE version_id = (SELECT MAX(version_id) FROM goose_db_version)`,
+		keys:    `INSERT INTO staff (id, name, folded, role, password, created_at, changed_at) VALUES (gen_random_uuid(), 'a', 'a', 'viewer', 'x', now(), now())`,
+		foreign: `CREATE TABLE customers AS SELECT 1 AS id`,
+		older:   `DELETE FROM goose_db_version WHERE version_id = (SELECT MAX(version_id) FROM goose_db_version)`,
 	} {
 		db, err := sqldb.Open(t.Context(), url, sqldb.Options{})
 		if err != nil {
@@ -169,18 +171,36 @@ func TestWhatARushRefuses(t *testing.T) {
 		"a topic in use":                {[]string{"--database-url", dbtest.PostgresURL(t), "--kafka", brokers}, 1, "is in use: it holds"},
 		"no broker there":               {[]string{"--database-url", dbtest.PostgresURL(t), "--kafka", kafka}, 1, "look at Kafka"},
 		"a database in use":             {[]string{"--database-url", used, "--kafka", kafka}, 1, "the database is in use"},
+		"a database with staff":         {[]string{"--database-url", keys, "--kafka", kafka}, 1, "the database is in use"},
+		"a database of something else":  {[]string{"--database-url", foreign, "--kafka", kafka}, 1, "it holds 1 tables"},
 		"a database of another version": {[]string{"--database-url", older, "--kafka", kafka}, 1, "of another version"},
 		"another machine":               {[]string{"--database-url", "postgres://db.internal/rush", "--kafka", kafka}, 2, "is not this machine"},
 		"nowhere to write":              {[]string{"--report", filepath.Join(t.TempDir(), "no", "such", "folder", "x.html")}, 2, "cannot be written"},
-		"nobody":                        {[]string{"--people", "-3"}, 2, "--people"},
+		"another machine, half said":    {[]string{"--database-url", "postgres:///rush", "--kafka", kafka}, 2, "is not this machine"},
+		"a folder":                      {[]string{"--report", t.TempDir()}, 2, "cannot be written"},
+		"nobody":                        {[]string{"--people", "0"}, 2, "--people"},
+		"fewer than nobody":             {[]string{"--people", "-3"}, 2, "--people"},
 		"no such faults":                {[]string{"--faults", "some"}, 2, "--faults"},
 	} {
-		r := run(t, nil, append([]string{"rush"}, c.args...)...)
+		temp := t.TempDir()
+		r := run(t, []string{"PGHOST=db.internal", "TMPDIR=" + temp}, append([]string{"rush"}, c.args...)...)
 		if r.code != c.code || !strings.Contains(r.stderr, c.says) {
 			t.Errorf("%s: exit %d, %q", name, r.code, r.stderr)
+		}
+		if left, err := filepath.Glob(filepath.Join(temp, "*")); err != nil || len(left) > 0 {
+			t.Errorf("%s: it leaves %v", name, left)
 		}
 		if strings.Contains(r.stdout, "the gate opens") {
 			t.Errorf("%s: it began nevertheless: %s", name, fmt.Sprint(c.args))
 		}
+	}
+	db, err := sqldb.Open(t.Context(), foreign, sqldb.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	var tables int
+	if err := db.Peek(t.Context(), &tables, `SELECT COUNT(*) FROM pg_tables WHERE schemaname = 'public'`); err != nil || tables != 1 {
+		t.Errorf("a database of something else has %d tables now, had 1: %v", tables, err)
 	}
 }
