@@ -163,6 +163,11 @@ func (st *stage) prepare(ctx context.Context) error {
 	return err
 }
 
+// soonLooks is when a lost answer is looked up in a small night. The service's own last look is after three minutes, for a provider
+// that lists a text late; the network here lists it at once, and a night on a laptop is to be over in two minutes, also when a
+// text is lost with a process that is killed.
+const soonLooks = "1s,2s,4s,8s"
+
 // openService starts the processes of the service.
 func (st *stage) openService(ctx context.Context) error {
 	var secret [32]byte
@@ -174,6 +179,9 @@ func (st *stage) openService(ctx context.Context) error {
 	st.env = append(st.network.settings(), "ANSIM_SECRET="+hex.EncodeToString(secret[:]), "ANSIM_DATA="+st.dir,
 		"ANSIM_DATABASE_URL="+st.database(), "ANSIM_KAFKA_BROKERS="+kafka, "ANSIM_MIGRATE=off")
 	st.env = append(st.env, st.KafkaAccess.Environ()...)
+	if st.embedded() {
+		st.env = append(st.env, "ANSIM_RECONCILE="+soonLooks)
+	}
 	for _, roles := range st.shape() {
 		if _, err := st.add(ctx, roles); err != nil {
 			return err

@@ -23,7 +23,7 @@ import (
 	kafkatest "ansim/test/kafka"
 )
 
-// rushLimit is how long a small night may take. It goes by the default look-ups: a text whose request had not left a killed
+// rushLimit is how long a night may take. On servers it goes by the default look-ups: a text whose request had not left a killed
 // notifier waits for the lease of a minute and the last look, three minutes later, and goes out 4 min 1 s after the kill. The
 // rest is for what comes before and after it.
 const rushLimit = 6 * time.Minute
