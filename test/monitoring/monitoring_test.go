@@ -3,7 +3,7 @@ package monitoring
 import (
 	"context"
 	"encoding/json"
-	"fmt"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -16,11 +16,10 @@ import (
 	"testing"
 	"time"
 
-	dto "github.com/prometheus/client_model/go"
-	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/rulefmt"
+	"github.com/prometheus/prometheus/model/textparse"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/promql/promqltest"
@@ -28,8 +27,33 @@ import (
 
 const shipped = "../../cmd/app/monitoring/"
 
+// shown is what a process shows at /metrics, as Prometheus 3 stores it.
+type shown struct {
+	families map[string]bool // by name; of a histogram without _bucket, _count and _sum
+	samples  []sample
+}
+
+type sample struct {
+	series labels.Labels
+	value  float64
+}
+
+// find returns the samples that fit all matchers.
+func (s shown) find(matchers ...*labels.Matcher) (found []sample) {
+	for _, one := range s.samples {
+		if !slices.ContainsFunc(matchers, func(m *labels.Matcher) bool { return !m.Matches(one.series.Get(m.Name)) }) {
+			found = append(found, one)
+		}
+	}
+	return found
+}
+
+func named(name string) *labels.Matcher {
+	return labels.MustNewMatcher(labels.MatchEqual, labels.MetricName, name)
+}
+
 // live is what a demonstration with everything in one process shows at /metrics, after people were booked and told.
-func live(t *testing.T) map[string]*dto.MetricFamily {
+func live(t *testing.T) shown {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "ansim")
 	build := exec.Command("go", "build", "-o", binary, "./cmd/ansim")
@@ -64,10 +88,10 @@ func live(t *testing.T) map[string]*dto.MetricFamily {
 	}
 	go func() { _, _ = io.Copy(io.Discard, out) }()
 	for {
-		families := scrape(ctx, t, url)
+		is := scrape(ctx, t, url)
 		// The last to come are the brokers' offsets, which are looked at every few seconds.
-		if families["ansim_consumer_lag_records"] != nil && families["ansim_commit_to_delivered_seconds"].GetMetric()[0].GetHistogram().GetSampleCount() > 0 {
-			return families
+		if is.families["ansim_consumer_lag_records"] && is.find(named("ansim_commit_to_delivered_seconds_count"))[0].value > 0 {
+			return is
 		}
 		select {
 		case <-ctx.Done():
@@ -77,7 +101,8 @@ func live(t *testing.T) map[string]*dto.MetricFamily {
 	}
 }
 
-func scrape(ctx context.Context, t *testing.T, url string) map[string]*dto.MetricFamily {
+// scrape asks and reads as Prometheus does: what it stores is not in everything what is written there.
+func scrape(ctx context.Context, t *testing.T, url string) shown {
 	t.Helper()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/metrics", nil)
 	if err != nil {
@@ -88,12 +113,32 @@ func scrape(ctx context.Context, t *testing.T, url string) map[string]*dto.Metri
 		t.Fatal(err)
 	}
 	defer res.Body.Close()
-	p := expfmt.NewTextParser(model.UTF8Validation)
-	families, err := p.TextToMetricFamilies(res.Body)
+	body, err := io.ReadAll(res.Body)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return families
+	p, err := textparse.New(body, res.Header.Get("Content-Type"), nil, textparse.ParserOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	is := shown{families: map[string]bool{}}
+	for {
+		entry, err := p.Next()
+		switch {
+		case errors.Is(err, io.EOF):
+			return is
+		case err != nil:
+			t.Fatal(err)
+		case entry == textparse.EntryType:
+			name, _ := p.Type()
+			is.families[string(name)] = true
+		case entry == textparse.EntrySeries:
+			_, _, value := p.Series()
+			var series labels.Labels
+			p.Labels(&series)
+			is.samples = append(is.samples, sample{series, value})
+		}
+	}
 }
 
 // unborn are labelled figures of which a healthy night shows no series: their names and labels are held against the source of the
@@ -139,9 +184,19 @@ func panels(t *testing.T) []panel {
 	return d.Panels
 }
 
+// base is the figure that a selector's name is of.
+func base(name string, is shown) string {
+	for _, suffix := range []string{"_bucket", "_count", "_sum"} {
+		if of, cut := strings.CutSuffix(name, suffix); cut && is.families[of] {
+			return of
+		}
+	}
+	return name
+}
+
 // judge holds an expression against the live figures: each that it names is there, with the labels that it asks for, and where it
 // asks for a value, with that. Labels that Prometheus adds are not asked for.
-func judge(t *testing.T, where, expr string, families map[string]*dto.MetricFamily, recorded map[string]bool) {
+func judge(t *testing.T, where, expr string, is shown, recorded map[string]bool) {
 	t.Helper()
 	parsed, err := parser.NewParser(parser.Options{}).ParseExpr(expr)
 	if err != nil {
@@ -151,30 +206,16 @@ func judge(t *testing.T, where, expr string, families map[string]*dto.MetricFami
 	parser.Inspect(parsed, func(node parser.Node, _ []parser.Node) error {
 		switch n := node.(type) {
 		case *parser.VectorSelector:
-			if recorded[n.Name] {
-				return nil
-			}
-			base := n.Name
-			for _, suffix := range []string{"_bucket", "_count", "_sum"} {
-				if f := families[strings.TrimSuffix(n.Name, suffix)]; f.GetType() == dto.MetricType_HISTOGRAM {
-					base = strings.TrimSuffix(n.Name, suffix)
-				}
-			}
-			if unborn[base] != nil {
-				return nil
-			}
-			if families[base] == nil {
+			switch {
+			case recorded[n.Name], unborn[n.Name] != nil:
+			case !is.families[base(n.Name, is)]:
 				t.Errorf("%s: there is no figure %s", where, n.Name)
-				return nil
-			}
-			for _, m := range n.LabelMatchers {
-				if m.Name != labels.MetricName && !possible(families[base], m) {
-					t.Errorf("%s: %s never has %s", where, n.Name, m)
-				}
+			case len(is.find(n.LabelMatchers...)) == 0 && !comes(n, is):
+				t.Errorf("%s: there is never %s", where, n)
 			}
 		case *parser.AggregateExpr:
 			for _, by := range n.Grouping {
-				if !grouped(n.Expr, by, families) {
+				if !grouped(n.Expr, by, is) {
 					t.Errorf("%s: nothing in %s has the label %s", where, n.Expr, by)
 				}
 			}
@@ -186,32 +227,24 @@ func judge(t *testing.T, where, expr string, families map[string]*dto.MetricFami
 // statuses are values that only come when something goes wrong.
 var statuses = map[string]bool{"500": true, "503": true, "unlisted": true}
 
-func possible(f *dto.MetricFamily, m *labels.Matcher) bool {
-	if statuses[m.Value] {
-		m = labels.MustNewMatcher(labels.MatchNotEqual, m.Name, "")
-	}
-	for _, series := range f.GetMetric() {
-		for _, l := range series.GetLabel() {
-			if l.GetName() == m.Name && m.Matches(l.GetValue()) {
-				return true
-			}
+// comes says whether a selector asks for what only comes when something goes wrong.
+func comes(n *parser.VectorSelector, is shown) bool {
+	var rest []*labels.Matcher
+	for _, m := range n.LabelMatchers {
+		if statuses[m.Value] {
+			m = labels.MustNewMatcher(labels.MatchNotEqual, m.Name, "")
 		}
-		for _, b := range series.GetHistogram().GetBucket() {
-			if m.Name == "le" && m.Matches(fmt.Sprint(b.GetUpperBound())) {
-				return true
-			}
-		}
+		rest = append(rest, m)
 	}
-	return false
+	return len(is.find(rest...)) > 0
 }
 
 // grouped says whether some figure in an expression has a label.
-func grouped(e parser.Expr, label string, families map[string]*dto.MetricFamily) (found bool) {
+func grouped(e parser.Expr, label string, is shown) (found bool) {
 	parser.Inspect(e, func(node parser.Node, _ []parser.Node) error {
 		if n, ok := node.(*parser.VectorSelector); ok {
-			base := strings.TrimSuffix(strings.TrimSuffix(n.Name, "_bucket"), "_count")
-			found = found || slices.Contains(unborn[base], label) ||
-				families[base] != nil && possible(families[base], labels.MustNewMatcher(labels.MatchNotEqual, label, ""))
+			found = found || slices.Contains(unborn[n.Name], label) ||
+				len(is.find(named(n.Name), labels.MustNewMatcher(labels.MatchNotEqual, label, ""))) > 0
 		}
 		return nil
 	})
@@ -220,7 +253,7 @@ func grouped(e parser.Expr, label string, families map[string]*dto.MetricFamily)
 
 // TestEverythingIsAboutLiveFigures holds the alarms, the dashboard and the runbook against each other and against what a process shows.
 func TestEverythingIsAboutLiveFigures(t *testing.T) {
-	families := live(t)
+	is := live(t)
 	recorded := map[string]bool{}
 	var alarms []string
 	book, err := os.ReadFile(shipped + "RUNBOOK.md")
@@ -236,7 +269,7 @@ func TestEverythingIsAboutLiveFigures(t *testing.T) {
 	}
 	for _, g := range rules(t).Groups {
 		for _, r := range g.Rules {
-			judge(t, r.Alert+r.Record, r.Expr, families, recorded)
+			judge(t, r.Alert+r.Record, r.Expr, is, recorded)
 			if r.Alert == "" {
 				continue
 			}
@@ -261,6 +294,10 @@ func TestEverythingIsAboutLiveFigures(t *testing.T) {
 			t.Errorf("the runbook has an entry for %s, which is no alarm", entry[1])
 		}
 	}
+	for _, line := range strings.Split(strings.TrimSpace(quiet), "\n")[1:] {
+		series, _, _ := strings.Cut(strings.TrimSpace(line), `} `)
+		judge(t, "the quiet night", regexp.MustCompile(`,?instance="\w+"`).ReplaceAllString(series, "")+"}", is, recorded)
+	}
 	ids := map[int]bool{}
 	for _, p := range panels(t) {
 		if ids[p.ID] || p.GridPos.X+p.GridPos.W > 24 || p.Type != "row" && len(p.Targets) == 0 {
@@ -268,30 +305,29 @@ func TestEverythingIsAboutLiveFigures(t *testing.T) {
 		}
 		ids[p.ID] = true
 		for _, target := range p.Targets {
-			judge(t, "panel "+p.Title, target.Expr, families, recorded)
+			judge(t, "panel "+p.Title, target.Expr, is, recorded)
 		}
 	}
 	// Both ways: a figure that is not explained helps nobody, and one that is explained must be there.
 	_, table, _ := strings.Cut(string(book), "\n## Figures\n")
 	explained := regexp.MustCompile("`(ansim_\\w+)").FindAllStringSubmatch(table, -1)
 	for _, e := range explained {
-		if families[e[1]] == nil && unborn[e[1]] == nil {
+		if !is.families[e[1]] && unborn[e[1]] == nil {
 			t.Errorf("the runbook explains %s, which is not there", e[1])
 		}
 	}
-	for name := range families {
+	for name := range is.families {
 		if strings.HasPrefix(name, "ansim_") && !slices.ContainsFunc(explained, func(e []string) bool { return e[1] == name }) {
 			t.Errorf("the runbook does not explain %s", name)
 		}
 	}
 }
 
-// TestEveryAlarmRings gives each alarm the figures that it is for, and those of a quiet night, on which none may ring.
-func TestEveryAlarmRings(t *testing.T) {
-	const quiet = `load 15s
+// quiet are the figures of a night on which nothing may ring, as Prometheus 3 stores them.
+const quiet = `load 15s
 	ansim_oldest_unconfirmed_seconds{instance="a"} 0+0x240
 	ansim_sending_frozen{instance="a"} 0+0x240
-	ansim_commit_to_accepted_seconds_bucket{le="10",instance="a"} 0+100x240
+	ansim_commit_to_accepted_seconds_bucket{le="10.0",instance="a"} 0+100x240
 	ansim_commit_to_accepted_seconds_count{instance="a"} 0+100x240
 	ansim_drain_seconds{instance="a"} 1+0x240
 	ansim_messages_waiting{state="person",instance="a"} 0+0x240
@@ -311,16 +347,20 @@ func TestEveryAlarmRings(t *testing.T) {
 	ansim_consumer_lag_records{partition="0",instance="b"} 40+0x240
 	ansim_sweeper_rescued_total{instance="a"} 7+0x240
 	ansim_parked_events{instance="a"} 0+0x240
-	ansim_job_last_round_timestamp_seconds{task="polls",instance="a"} 0+15x240
+	ansim_job_last_round_timestamp_seconds{task="poll",instance="a"} 0+15x240
 	ansim_http_requests_total{route="POST /v1/reservations",status="201",instance="a"} 0+1500x240
 	ansim_http_requests_total{route="POST /v1/reservations",status="503",instance="a"} 4+0x240
 	ansim_http_requests_total{route="POST /v1/reservations",status="500",instance="a"} 1+0x240
 `
+
+// TestEveryAlarmRings gives each alarm the figures that it is for, and those of a quiet night, on which none may ring; each as either
+// version of Prometheus stores them.
+func TestEveryAlarmRings(t *testing.T) {
 	// What is changed of the quiet night; "" takes a figure away.
 	loud := map[string]map[string]string{
 		"AnsimTextsLate":         {`ansim_oldest_unconfirmed_seconds{instance="a"}`: "0+15x240"},
 		"AnsimSendingFrozen":     {`ansim_sending_frozen{instance="a"}`: "1+0x240"},
-		"AnsimFewTextsInTime":    {`ansim_commit_to_accepted_seconds_bucket{le="10",instance="a"}`: "0+90x240"},
+		"AnsimFewTextsInTime":    {`ansim_commit_to_accepted_seconds_bucket{le="10.0",instance="a"}`: "0+90x240"},
 		"AnsimSlowDrain":         {`ansim_drain_seconds{instance="a"}`: "+Inf+0x240"},
 		"AnsimPersonNeeded":      {`ansim_messages_waiting{state="person",instance="a"}`: "1+0x240"},
 		"AnsimUnknownOld":        {`ansim_messages_oldest_seconds{state="unknown",instance="a"}`: "1801+0x240"},
@@ -338,7 +378,7 @@ func TestEveryAlarmRings(t *testing.T) {
 		"AnsimConsumerLag":       {`ansim_consumer_lag_records{partition="0",instance="a"}`: "10001+0x240"},
 		"AnsimSweeperRescues":    {`ansim_sweeper_rescued_total{instance="a"}`: "7+0x230 9+0x9"},
 		"AnsimParkedEvents":      {`ansim_parked_events{instance="a"}`: "1+0x240"},
-		"AnsimTaskStuck":         {`ansim_job_last_round_timestamp_seconds{task="polls",instance="a"}`: "3000+0x240"},
+		"AnsimTaskStuck":         {`ansim_job_last_round_timestamp_seconds{task="poll",instance="a"}`: "3000+0x240"},
 		"AnsimOverloaded":        {`ansim_http_requests_total{route="POST /v1/reservations",status="503",instance="a"}`: "4+45x240"},
 		"AnsimErrors":            {`ansim_http_requests_total{route="POST /v1/reservations",status="500",instance="a"}`: "1+0x230 2+0x9"},
 	}
@@ -349,29 +389,45 @@ func TestEveryAlarmRings(t *testing.T) {
 			}
 		}
 	}
-	if rung := ringing(t, quiet); len(rung) > 0 {
-		t.Errorf("on a quiet night ring %v", rung)
-	}
-	for alarm, changes := range loud {
-		lines := strings.Split(quiet, "\n")
-		for series, values := range changes {
-			i := slices.IndexFunc(lines, func(l string) bool { return strings.HasPrefix(l, "\t"+series) })
-			switch {
-			case i < 0:
-				lines = append(lines[:len(lines)-1], "\t"+series+" "+values, "")
-			case values == "":
-				lines = slices.Delete(lines, i, i+1)
-			default:
-				lines[i] = "\t" + series + " " + values
-			}
+	for _, version := range []func(load string) string{prometheus3, prometheus2} {
+		if rung := ringing(t, version(quiet)); len(rung) > 0 {
+			t.Errorf("on a quiet night ring %v", rung)
 		}
-		if rung := ringing(t, strings.Join(lines, "\n")); !slices.Contains(rung, alarm) {
-			t.Errorf("%s does not ring; what rings is %v", alarm, rung)
+		for alarm, changes := range loud {
+			load := version(changed(quiet, changes))
+			if rung := ringing(t, load); !slices.Contains(rung, alarm) {
+				t.Errorf("%s does not ring; what rings is %v", alarm, rung)
+			}
 		}
 	}
 }
 
-// ringing are the alarms whose expressions hold after an hour of these figures, recorded ones included.
+func prometheus3(load string) string { return load }
+
+// prometheus2 stores a bucket's bound as the process writes it, without .0 at a whole number's end.
+func prometheus2(load string) string {
+	return regexp.MustCompile(`le="([0-9]+)\.0"`).ReplaceAllString(load, `le="$1"`)
+}
+
+// changed is a load with other values for some series; "" takes a series away.
+func changed(load string, changes map[string]string) string {
+	lines := strings.Split(load, "\n")
+	for series, values := range changes {
+		i := slices.IndexFunc(lines, func(l string) bool { return strings.HasPrefix(l, "\t"+series) })
+		switch {
+		case i < 0:
+			lines = append(lines[:len(lines)-1], "\t"+series+" "+values, "")
+		case values == "":
+			lines = slices.Delete(lines, i, i+1)
+		default:
+			lines[i] = "\t" + series + " " + values
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+// ringing are the alarms that ring after an hour of these figures: those whose expressions, recorded ones included, have held for as
+// long as they have to.
 func ringing(t *testing.T, load string) (out []string) {
 	t.Helper()
 	groups := rules(t)
@@ -393,14 +449,17 @@ func ringing(t *testing.T, load string) (out []string) {
 				continue
 			}
 			expr := expand.ReplaceAllStringFunc(r.Expr, func(name string) string { return recorded[name] })
-			q, err := engine.NewInstantQuery(t.Context(), store, nil, expr, time.Unix(3600, 0))
+			const step = 15 * time.Second
+			hold, end := time.Duration(r.For), time.Unix(3600, 0)
+			q, err := engine.NewRangeQuery(t.Context(), store, nil, expr, end.Add(-hold), end, step)
 			if err != nil {
 				t.Fatalf("%s: %v", r.Alert, err)
 			}
-			res := q.Exec(t.Context())
-			if v, err := res.Vector(); err != nil {
+			held, err := q.Exec(t.Context()).Matrix()
+			if err != nil {
 				t.Fatalf("%s: %v", r.Alert, err)
-			} else if len(v) > 0 {
+			}
+			if slices.ContainsFunc(held, func(s promql.Series) bool { return len(s.Floats) == 1+int(hold/step) }) {
 				out = append(out, r.Alert)
 			}
 			q.Close()
