@@ -62,6 +62,10 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		beats: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "ansim_job_last_round_timestamp_seconds",
 			Help: "When each of the notifier's tasks last ended a round."}, []string{"task"}),
 	}
+	// The alarm about unlisted codes would not see the first one if its series were born with it.
+	for _, d := range []Disposition{Permanent, OptedOut, Configuration, Later} {
+		m.codes.WithLabelValues(unlisted, string(d))
+	}
 	reg.MustRegister(m.requests, m.codes, m.segments, m.further, m.rescued, m.duplicates, m.parked, m.accepted, m.delivered,
 		m.looks, m.polls, m.lost, m.resolved, m.beats,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "ansim_sender_slots",
@@ -92,11 +96,14 @@ func (m *Metrics) watch(p *pacer) { m.pace.Store(p) }
 // beat says that a job has ended a round.
 func (m *Metrics) beat(job string) { m.beats.WithLabelValues(job).SetToCurrentTime() }
 
+// unlisted is the label of every code that the provider's table does not hold.
+const unlisted = "unlisted"
+
 // code counts an answer that named an error code. What is unlisted shares one label: an answer may hold any number.
 func (m *Metrics) code(o Outcome) {
 	code := strconv.Itoa(o.Code)
 	if o.Unlisted {
-		code = "unlisted"
+		code = unlisted
 	}
 	disposition := string(o.Disposition)
 	if disposition == "" {

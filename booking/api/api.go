@@ -50,8 +50,7 @@ type Options struct {
 	Reads int
 	// PublicURL is how the outside reaches the API, for the examples of /docs; default http://127.0.0.1:8080.
 	PublicURL string
-	// Served is told of each answer: the route as in OpenAPI ("POST /v1/reservations", "none" for what is no route), its status,
-	// and how long it took. May be nil.
+	// Served is told of each answer: the route, one of Routes, its status, and how long it took. May be nil.
 	Served func(route string, status int, took time.Duration)
 	Tracer *tracing.Tracer  // nil: nothing is traced
 	Log    *slog.Logger     // default: none
@@ -146,7 +145,7 @@ func (s *server) handler() http.Handler {
 	s.document = api.OpenAPI()
 	s.serveDocs()
 	api.Adapter().Handle(&huma.Operation{Method: http.MethodGet, Path: "/openapi.json"}, serveDescription(api))
-	s.mux.HandleFunc("GET /problems/{slug}", s.problemPage)
+	s.mux.HandleFunc(routeProblem, s.problemPage)
 	s.mux.HandleFunc("/", s.fallback)
 	return http.HandlerFunc(s.entry)
 }
@@ -172,7 +171,7 @@ type call struct {
 
 // serve makes rt's handler: the API key, its scope, the Idempotency-Key, and then the route's own work.
 func (s *server) serve(rt *route) func(huma.Context) {
-	name := rt.method + " " + rt.path
+	name := rt.name()
 	return func(ctx huma.Context) {
 		r, w := humago.Unwrap(ctx)
 		if rec, ok := w.(*recorder); ok {
@@ -230,7 +229,7 @@ func (s *server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 
 // entry is around every request: it logs one line, and turns a panic into a problem.
 func (s *server) entry(w http.ResponseWriter, r *http.Request) {
-	rec := &recorder{ResponseWriter: w, route: "none"}
+	rec := &recorder{ResponseWriter: w, route: noRoute}
 	h := w.Header()
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "no-store") // answers are about people

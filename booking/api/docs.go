@@ -89,8 +89,8 @@ func (s *server) serveDocs() {
 			_, _ = w.Write(content)
 		})
 	}
-	serve("GET /docs", "text/html", b.Bytes())
-	serve("GET /docs.css", "text/css", docsCSS)
+	serve(routeDocs, "text/html", b.Bytes())
+	serve(routeDocsCSS, "text/css", docsCSS)
 }
 
 func docsOf(doc *huma.OpenAPI, public string) docsPage {

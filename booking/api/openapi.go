@@ -171,7 +171,7 @@ func serveDescription(api huma.API) func(huma.Context) {
 	return func(ctx huma.Context) {
 		r, w := ctx, ctx.BodyWriter()
 		if rec, ok := w.(*recorder); ok {
-			rec.route = "GET /openapi.json"
+			rec.route = routeDescription
 		}
 		r.SetHeader("Content-Type", "application/openapi+json")
 		r.SetHeader("Cache-Control", "public, max-age=300")

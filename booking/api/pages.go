@@ -23,7 +23,7 @@ var problemTemplate = template.Must(template.New("problem").Parse(`<!doctype htm
 // problemPage is GET /problems/{slug}: what a kind of problem means, in both languages.
 func (s *server) problemPage(w http.ResponseWriter, r *http.Request) {
 	if rec, ok := w.(*recorder); ok {
-		rec.route = "GET /problems/{slug}"
+		rec.route = routeProblem
 	}
 	type meaning struct{ TitleEn, DetailEn, TitleKo, DetailKo string }
 	var means []meaning

@@ -55,6 +55,28 @@ type (
 	emptyBody struct{}
 )
 
+// What is served beside the calls, and what is no route.
+const (
+	routeDocs        = "GET /docs"
+	routeDocsCSS     = "GET /docs.css"
+	routeDescription = "GET /openapi.json"
+	routeProblem     = "GET /problems/{slug}"
+	noRoute          = "none"
+)
+
+// Routes are all that Options.Served may be told of: the calls as in OpenAPI ("POST /v1/reservations"), the pages, and "none" for
+// what is no route.
+func Routes() []string {
+	all := []string{routeDocs, routeDocsCSS, routeDescription, routeProblem, noRoute}
+	for _, rt := range (&server{}).routes() {
+		all = append(all, rt.name())
+	}
+	return all
+}
+
+// name is what the route is called in logs, traces and figures.
+func (rt *route) name() string { return rt.method + " " + rt.path }
+
 // routes are the calls of the API.
 func (s *server) routes() []*route {
 	return slices.Concat(reservationRoutes(), catalogueRoutes(), publicRoutes())

@@ -19,7 +19,7 @@ import (
 )
 
 // figures are what /metrics shows beyond the notifier's own: of this process, of the whole installation as the database has it,
-// and of Kafka as the brokers have it. Their meaning, and what to do when they look bad, is in README's runbook.
+// and of Kafka as the brokers have it. Their meaning, and what to do when they look bad, is in monitoring/RUNBOOK.md.
 type figures struct {
 	app       *App
 	requests  *prometheus.CounterVec
@@ -35,7 +35,7 @@ var latencies = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5
 func newFigures(a *App) *figures {
 	f := &figures{app: a,
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "ansim_http_requests_total",
-			Help: "Requests to the API that were answered."}, []string{"route", "status"}),
+			Help: "Answers of the API, of the pages for people and to the provider's callbacks."}, []string{"route", "status"}),
 		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "ansim_http_request_seconds",
 			Help: "From a request's header to its answer's end.", Buckets: latencies}, []string{"route"}),
 		published: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "ansim_commit_to_published_seconds",
@@ -43,12 +43,6 @@ func newFigures(a *App) *figures {
 	}
 	a.registry.MustRegister(f)
 	return f
-}
-
-// served counts an answer of the API.
-func (f *figures) served(route string, status int, took time.Duration) {
-	f.requests.WithLabelValues(route, strconv.Itoa(status)).Inc()
-	f.durations.WithLabelValues(route).Observe(took.Seconds())
 }
 
 // relayed notes that Kafka has an event, and how old that was.

@@ -49,20 +49,22 @@ func (a *App) routes() (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	mux.Handle("POST /v1/providers/twilio/status/{token}", callback)
-	pages := a.residentPages()
+	mux.Handle(routeCallback, a.figures.counted(routeCallback, callback))
+	pages := a.figures.counted(routeResident, a.residentPages())
 	mux.Handle("/r", pages)
 	mux.Handle("/r/", pages)
-	staff, err := a.consolePages()
+	console, err := a.consolePages()
 	if err != nil {
 		return nil, err
 	}
+	staff := a.figures.counted(routeConsole, console)
 	mux.Handle("/console", staff)
 	mux.Handle("/console/", staff)
 	mux.HandleFunc("GET "+page.StylePath(), page.Style)
 	mux.HandleFunc("GET "+page.ScriptPath(), page.Script)
 	keys := booking.NewKeys(a.db, a.log)
 	a.onStop("API keys", func(context.Context) error { keys.Stop(); return nil })
+	a.figures.expect(api.Routes()...)
 	mux.Handle("/", api.New(api.Options{Service: a.service, Keys: keys, Texts: texts{a}, Story: story{a.db}, Now: sabotage.Now,
 		TrustedProxies: a.cfg.TrustedProxies, Explain: explain, Served: a.figures.served, Tracer: a.tracer, Log: a.log, PublicURL: a.public, Reads: a.db.Readers() / 2}))
 	return mux, nil
@@ -81,8 +83,11 @@ func (a *App) receive(ctx context.Context, r twilio.Receipt) error {
 	err := a.recorder.Receive(ctx, notifier.Receipt{Token: r.Token, SID: r.SID, Status: r.Status, ErrorCode: r.ErrorCode,
 		Disposition: r.Disposition})
 	sabotage.Point("callback.after_write")
-	if errors.Is(err, notifier.ErrUnknownAttempt) || errors.Is(err, notifier.ErrForeign) {
+	switch {
+	case errors.Is(err, notifier.ErrUnknownAttempt), errors.Is(err, notifier.ErrForeign):
 		return twilio.ErrUnknownAttempt
+	case errors.Is(err, sqldb.ErrOverloaded), errors.Is(err, sqldb.ErrStopped):
+		return twilio.ErrBusy
 	}
 	return err
 }

@@ -20,8 +20,12 @@ import (
 	"ansim/notifier"
 )
 
-// ErrUnknownAttempt is what Receive returns for a token that no attempt has.
-var ErrUnknownAttempt = errors.New("no attempt has this token")
+var (
+	// ErrUnknownAttempt is what Receive returns for a token that no attempt has.
+	ErrUnknownAttempt = errors.New("no attempt has this token")
+	// ErrBusy is what Receive returns when it takes nothing more for now.
+	ErrBusy = errors.New("too much waits to be stored")
+)
 
 // Receipt is what a status callback says.
 type Receipt struct {
@@ -42,7 +46,7 @@ type CallbackOptions struct {
 	Tokens []string
 	// PublicURL is this service's address seen from outside, over which Twilio signs.
 	PublicURL string
-	// Receive stores a receipt. It returns ErrUnknownAttempt for a token that no attempt has.
+	// Receive stores a receipt. It returns ErrUnknownAttempt for a token that no attempt has, and ErrBusy when it takes nothing more.
 	Receive func(context.Context, Receipt) error
 	// Log gets refusals, without numbers. Default: discard.
 	Log *slog.Logger
@@ -67,10 +71,10 @@ type callback struct {
 }
 
 // NewCallback makes the endpoint for POST StatusPath + token. It answers 204 when the receipt is stored, 400 to what is no
-// callback of ours, 403 to a signature that fits neither auth token, 404 to an unknown attempt, and 503 when the receipt
-// could not be stored.
+// callback of ours, 403 to a signature that fits neither auth token, 404 to an unknown attempt, 503 when too much waits
+// to be stored, and 500 when the receipt could not be stored for another reason.
 //
-// After a 503 Twilio tries again for some seconds, because the URL asks for it (see overrides); after a longer outage the
+// After a 5xx Twilio tries again for some seconds, because the URL asks for it (see overrides); after a longer outage the
 // receipt is gone, and asking for the text's status is what fills the gap.
 func NewCallback(o CallbackOptions) (http.Handler, error) {
 	if !accountForm.MatchString(o.AccountSID) {
@@ -143,8 +147,11 @@ func (c *callback) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case errors.Is(err, ErrUnknownAttempt):
 		no = &refusal{http.StatusNotFound, "unknown attempt"}
 		c.log.WarnContext(r.Context(), "callback refused", "status", no.status, "reason", no.reason, "attempt", receipt.Token)
+	case errors.Is(err, ErrBusy):
+		no = &refusal{http.StatusServiceUnavailable, "busy"}
+		c.log.WarnContext(r.Context(), "callback not stored", "attempt", receipt.Token, "error", err)
 	default:
-		no = &refusal{http.StatusServiceUnavailable, "not stored"}
+		no = &refusal{http.StatusInternalServerError, "not stored"}
 		c.log.ErrorContext(r.Context(), "callback not stored", "attempt", receipt.Token, "error", err)
 	}
 	if no.status == http.StatusMethodNotAllowed {

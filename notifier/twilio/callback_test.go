@@ -201,7 +201,7 @@ func TestCallbackReceives(t *testing.T) {
 	for _, c := range []struct {
 		answer error
 		status int
-	}{{nil, 204}, {ErrUnknownAttempt, 404}, {errors.New("the database is away"), 503}} {
+	}{{nil, 204}, {ErrUnknownAttempt, 404}, {ErrBusy, 503}, {errors.New("the database is away"), 500}} {
 		answer = c.answer
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, request(t, fields("ErrorCode", "30008", "MessageStatus", "failed", "SmsStatus", "failed")))
