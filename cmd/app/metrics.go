@@ -27,6 +27,7 @@ type figures struct {
 	published prometheus.Histogram
 	lag       atomic.Pointer[map[int]kafka.Offsets] // nil while the brokers do not say
 	oversold  atomic.Int64
+	away      atomic.Bool // the database, when it was looked at last
 }
 
 // latencies suit what should take milliseconds and may take half a minute.
@@ -59,8 +60,12 @@ func (f *figures) relayed(e event.Event) {
 // How often what is asked for the figures alone is asked.
 const (
 	brokerLook   = 5 * time.Second
+	databaseLook = 2 * time.Second
 	oversoldLook = 10 * time.Second
 )
+
+// databaseWait is how long the database may take to answer, for a look and for Prometheus, which gives a process 10 s.
+const databaseWait = 3 * time.Second
 
 // watch asks the brokers and the database again and again, so that neither a readiness probe nor Prometheus waits for them.
 func (f *figures) watch() {
@@ -81,6 +86,7 @@ func (f *figures) watch() {
 		})
 	}
 	every(brokerLook, f.lookAtBroker)
+	every(databaseLook, f.lookAtDatabase)
 	if f.app.cfg.has(API) {
 		tour := booking.NewOversoldLook(f.app.db)
 		every(oversoldLook, func(ctx context.Context) { f.lookForOversold(ctx, tour) })
@@ -100,6 +106,24 @@ func (f *figures) lookAtBroker(ctx context.Context) {
 	}
 	f.app.health.broker.Store(&state)
 	f.lag.Store(lag)
+}
+
+// lookAtDatabase finds out whether it answers, so that a database that hangs does not keep Prometheus waiting each time.
+func (f *figures) lookAtDatabase(ctx context.Context) {
+	look, cancel := context.WithTimeout(ctx, databaseWait)
+	defer cancel()
+	var answer int
+	err := f.app.db.Peek(look, &answer, "SELECT 1")
+	if ctx.Err() != nil {
+		return
+	}
+	if away := err != nil; f.away.Swap(away) != away {
+		if away {
+			f.app.log.Error("the database does not answer; nobody can book, and no text goes out", "error", err)
+		} else {
+			f.app.log.Info("the database answers again")
+		}
+	}
 }
 
 func (f *figures) lookForOversold(ctx context.Context, tour *booking.OversoldLook) {
@@ -124,6 +148,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 // same of it.
 var (
 	brokerUp  = desc("ansim_broker_up", "1 while the Kafka brokers answer.")
+	dbUp      = desc("ansim_database_up", "1 while this process's database answers; at 0 the figures of the installation are absent.")
 	lagDesc   = desc("ansim_consumer_lag_records", "Records of the topic that the intake has yet to take in, as the brokers count; absent while they do not answer.", "partition")
 	leading   = desc("ansim_relay_leading", "1 while this process's relay leads.")
 	failing   = desc("ansim_relay_failing", "1 while Kafka refuses the relay's events.")
@@ -149,7 +174,7 @@ func (f *figures) Describe(ch chan<- *prometheus.Desc) {
 	f.requests.Describe(ch)
 	f.durations.Describe(ch)
 	f.published.Describe(ch)
-	for _, d := range []*prometheus.Desc{brokerUp, lagDesc, leading, failing, relayed, bookQueue, oversold, oldest, messages, messagesAge,
+	for _, d := range []*prometheus.Desc{brokerUp, dbUp, lagDesc, leading, failing, relayed, bookQueue, oversold, oldest, messages, messagesAge,
 		parked, rate, drain, notifiers, frozen, rows, rowsAge} {
 		ch <- d
 	}
@@ -178,14 +203,19 @@ func (f *figures) Collect(ch chan<- prometheus.Metric) {
 		gauge(bookQueue, float64(f.app.service.Waiting()))
 		gauge(oversold, float64(f.oversold.Load()))
 	}
-	if err := f.installation(gauge); err != nil {
-		f.app.log.Warn("cannot read the backlog for metrics", "error", err)
+	up := !f.away.Load()
+	if up {
+		if err := f.installation(gauge); err != nil {
+			f.app.log.Warn("cannot read the backlog for metrics", "error", err)
+			up = false
+		}
 	}
+	gauge(dbUp, one(up))
 }
 
-// installation tells how much waits, from the database.
+// installation tells how much waits, from the database: everything, or nothing and an error.
 func (f *figures) installation(gauge func(*prometheus.Desc, float64, ...string)) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), databaseWait)
 	defer cancel()
 	db := f.app.db
 	waiting, err := notifier.Waiting(ctx, db)

@@ -325,6 +325,9 @@ const quiet = `load 15s
 	ansim_notifiers{state="away",instance="a"} 0+0x240
 	ansim_provider_codes_total{code="unlisted",disposition="permanent",instance="a"} 0+0x240
 	ansim_broker_up{instance="a"} 1+0x240
+	ansim_database_up{instance="a"} 1+0x240
+	ansim_database_up{instance="b"} 1+0x240
+	ansim_booking_queue{instance="a"} 3+0x240
 	ansim_relay_leading{instance="a"} 1+0x240
 	ansim_relay_leading{instance="b"} 0+0x240
 	ansim_relay_failing{instance="a"} 0+0x240
@@ -359,7 +362,9 @@ func TestEveryAlarmRings(t *testing.T) {
 		"AnsimProviderRefusesUs": {`ansim_notifiers{state="refused",instance="a"}`: "1+0x240"},
 		"AnsimProviderAway":      {`ansim_notifiers{state="away",instance="a"}`: "2+0x240", `ansim_notifiers{state="ok",instance="a"}`: "0+0x240"},
 		"AnsimUnlistedCode":      {`ansim_provider_codes_total{code="unlisted",disposition="permanent",instance="a"}`: "0+0x230 1+0x9"},
-		"AnsimDown":              {`ansim_broker_up{instance="a"}`: ""},
+		"AnsimDown":              {`ansim_broker_up{instance="a"}`: "", `ansim_booking_queue{instance="a"}`: ""},
+		"AnsimDatabaseAway":      {`ansim_database_up{instance="b"}`: "0+0x240"},
+		"AnsimNoApi":             {`ansim_booking_queue{instance="a"}`: ""},
 		"AnsimNoNotifier":        {`ansim_notifiers{state="ok",instance="a"}`: "0+0x240"},
 		"AnsimNoRelayLeads":      {`ansim_relay_leading{instance="a"}`: "0+0x240"},
 		"AnsimRelayRefused":      {`ansim_relay_failing{instance="a"}`: "1+0x240"},
@@ -386,6 +391,17 @@ func TestEveryAlarmRings(t *testing.T) {
 		if rung := ringing(t, version(quiet)); len(rung) > 0 {
 			t.Errorf("on a quiet night ring %v", rung)
 		}
+		// A relay cannot lead without the database, and what only the database tells is absent.
+		away := map[string]string{`ansim_relay_leading{instance="a"}`: "0+0x240", `ansim_database_up{instance="a"}`: "0+0x240", `ansim_database_up{instance="b"}`: "0+0x240"}
+		for _, line := range strings.Split(quiet, "\n") {
+			series, _, _ := strings.Cut(strings.TrimSpace(line), " ")
+			if name, _, _ := strings.Cut(series, "{"); slices.Contains(ofDatabase, name) {
+				away[series] = ""
+			}
+		}
+		if rung := ringing(t, version(changed(quiet, away))); !slices.Equal(rung, []string{"AnsimDatabaseAway"}) {
+			t.Errorf("while the database is away ring %v", rung)
+		}
 		for what, changes := range harmless {
 			if rung := ringing(t, version(changed(quiet, changes))); len(rung) > 0 {
 				t.Errorf("%s: ring %v", what, rung)
@@ -405,6 +421,10 @@ func TestEveryAlarmRings(t *testing.T) {
 		}
 	}
 }
+
+// ofDatabase are figures that a process shows only while the database answers.
+var ofDatabase = []string{"ansim_oldest_unconfirmed_seconds", "ansim_messages_waiting", "ansim_messages_oldest_seconds", "ansim_parked_events",
+	"ansim_drain_seconds", "ansim_notifiers", "ansim_sending_frozen", "ansim_outbox_oldest_seconds"}
 
 func prometheus3(load string) string { return load }
 
