@@ -18,8 +18,12 @@ import (
 	"ansim/schema/tracing"
 )
 
-// intakeBatch is how many records go into one transaction at most.
-const intakeBatch = 500
+const (
+	// intakeBatch is how many records go into one transaction at most.
+	intakeBatch = 500
+	// intakeIdle is how long the intake waits for records before it says that it is well and has nothing to do.
+	intakeIdle = 5 * time.Second
+)
 
 // Source is where events come from. What was fetched and not committed comes again, to this process or another.
 type Source interface {
@@ -27,6 +31,8 @@ type Source interface {
 	Fetch(ctx context.Context, limit int) ([]kafka.Record, error)
 	// Commit says that everything up to these records is stored here.
 	Commit(ctx context.Context, records []kafka.Record) error
+	// Reading says whether records would come if there were any.
+	Reading() bool
 }
 
 // intake makes messages of events.
@@ -46,12 +52,20 @@ type Written func(ctx context.Context, tx *sqldb.Tx, eventIDs []string) (map[str
 // run takes records in until ctx ends. A record's offset is committed only after its messages, or the record itself with the
 // reason why it cannot be used, are stored; so a failure anywhere brings it again, and a second time changes nothing.
 func (in *intake) run(ctx context.Context) {
+	in.metrics.Beat("intake")
 	for ctx.Err() == nil {
-		records, err := in.source.Fetch(ctx, intakeBatch)
+		fetching, cancel := context.WithTimeout(ctx, intakeIdle)
+		records, err := in.source.Fetch(fetching, intakeBatch)
+		idle := fetching.Err() != nil
+		cancel()
 		if err != nil {
-			if ctx.Err() == nil {
+			switch {
+			case ctx.Err() != nil:
+			case !idle:
 				in.log.Error("cannot fetch events", "error", err)
 				pause(ctx, time.Second)
+			case in.source.Reading():
+				in.metrics.Beat("intake")
 			}
 			continue
 		}
@@ -72,7 +86,10 @@ func (in *intake) run(ctx context.Context) {
 		in.trace(records, fetched)
 		in.wake()
 		sabotage.Point("intake.before_offset")
-		if err := in.source.Commit(ctx, records); err != nil && ctx.Err() == nil {
+		switch err := in.source.Commit(ctx, records); {
+		case err == nil:
+			in.metrics.Beat("intake")
+		case ctx.Err() == nil:
 			// Not a failure of processing: the records come again, and are there already.
 			in.log.Warn("cannot commit offsets", "error", err)
 		}

@@ -27,6 +27,8 @@ func (s *oneBatch) Fetch(ctx context.Context, _ int) ([]kafka.Record, error) {
 	return s.records, nil
 }
 
+func (s *oneBatch) Reading() bool { return true }
+
 func (s *oneBatch) Commit(context.Context, []kafka.Record) error { s.committed(); return nil }
 
 // TestTheOffsetIsCommittedBehindTheMessages: were it before, a process that dies between the two would lose them.

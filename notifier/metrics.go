@@ -25,6 +25,7 @@ type Metrics struct {
 	resolved   prometheus.Counter
 	beats      *prometheus.GaugeVec
 	pace       atomic.Pointer[pacer]
+	now        func() time.Time
 }
 
 // paceStates are all that a pacer can be in.
@@ -40,6 +41,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
 	}
 	m := &Metrics{
+		now:      time.Now,
 		requests: counters("ansim_provider_requests_total", "Requests to send a text, by what their answer proves.", "class"),
 		codes: counters("ansim_provider_codes_total", "Refusals by the provider's error code and what is done about it; "+
 			"code unlisted: one that this program's table does not hold.", "code", "disposition"),
@@ -60,7 +62,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		resolved: counter("ansim_unknown_resolved_total", "Of them, those of which it became known: by a receipt, a late answer or the "+
 			"provider's list."),
 		beats: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "ansim_job_last_round_timestamp_seconds",
-			Help: "When each of the notifier's tasks last ended a round."}, []string{"task"}),
+			Help: "When each of the process's tasks last ended a round without an error; before its first, when it started."}, []string{"task"}),
 	}
 	// The alarm about unlisted codes would not see the first one if its series were born with it.
 	for _, d := range []Disposition{Permanent, OptedOut, Configuration, Later} {
@@ -93,8 +95,11 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 // watch shows how p fares.
 func (m *Metrics) watch(p *pacer) { m.pace.Store(p) }
 
-// beat says that a job has ended a round.
-func (m *Metrics) beat(job string) { m.beats.WithLabelValues(job).SetToCurrentTime() }
+// Beat says that a task of this process starts, or has ended a round without an error. To have had nothing to do, or to stand by, is
+// such a round; to have failed is none, so that what fails each time is seen by its age.
+func (m *Metrics) Beat(task string) {
+	m.beats.WithLabelValues(task).Set(float64(m.now().UnixMilli()) / 1000)
+}
 
 // unlisted is the label of every code that the provider's table does not hold.
 const unlisted = "unlisted"

@@ -99,13 +99,16 @@ func seldom(round func(context.Context) (int, error)) func(context.Context) (int
 	}
 }
 
-// job calls f now and then every d, at once when it says that there is more, until ctx ends.
+// job calls f now and then every d, at once when it says that there is more, until ctx ends. Only a round without an error beats.
 func (n *Notifier) job(ctx context.Context, name string, d time.Duration, f func(context.Context) (more bool, err error)) {
+	n.opts.Metrics.Beat(name)
 	n.done.Go(func() {
 		for ctx.Err() == nil {
 			more, err := guarded(func() (bool, error) { return f(ctx) })
-			n.opts.Metrics.beat(name)
-			if err != nil && ctx.Err() == nil {
+			switch {
+			case err == nil:
+				n.opts.Metrics.Beat(name)
+			case ctx.Err() == nil:
 				n.opts.Log.Error("a round failed; the next one tries again", "job", name, "error", err)
 			}
 			if !more || err != nil {

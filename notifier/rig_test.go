@@ -102,6 +102,8 @@ func (s *source) Fetch(ctx context.Context, limit int) (rs []kafka.Record, err e
 	return rs, nil
 }
 
+func (s *source) Reading() bool { return true }
+
 func (s *source) Commit(_ context.Context, rs []kafka.Record) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

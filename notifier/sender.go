@@ -60,6 +60,7 @@ type request struct {
 func (s *sender) run(ctx, hard context.Context) {
 	var flights sync.WaitGroup
 	defer flights.Wait()
+	s.metrics.Beat("send")
 	for ctx.Err() == nil {
 		n, round := s.pace.acquire(ctx, s.policy.Slots)
 		if n == 0 {
@@ -68,8 +69,13 @@ func (s *sender) run(ctx, hard context.Context) {
 		started := time.Now()
 		// Not under ctx: a COMMIT that a stop cuts short would leave attempts that nobody makes.
 		b, err := s.begin(hard, n)
+		well := err == nil
 		if sqldb.IsRefusedData(err) {
-			b, err = s.beginEach(hard, n), nil
+			b, well = s.beginEach(hard, n)
+			err = nil
+		}
+		if well {
+			s.metrics.Beat("send")
 		}
 		if err != nil && ctx.Err() == nil {
 			s.log.Error("cannot begin attempts", "error", err)
@@ -274,7 +280,7 @@ func (s *sender) committed(ctx context.Context, requests []request) ([]request, 
 
 // beginEach begins messages one by one, after the database refused what one of them holds. The guilty one is set back, and
 // is tried again later, while its neighbours go out.
-func (s *sender) beginEach(ctx context.Context, n int) (all begun) {
+func (s *sender) beginEach(ctx context.Context, n int) (all begun, well bool) {
 	for range n {
 		one, err := s.begin(ctx, 1)
 		if sqldb.IsRefusedData(err) {
@@ -282,12 +288,12 @@ func (s *sender) beginEach(ctx context.Context, n int) (all begun) {
 		}
 		if err != nil {
 			s.log.Error("cannot begin an attempt", "error", err)
-			break
+			return all, false
 		}
 		all.requests = append(all.requests, one.requests...)
 		all.picked += one.picked
 	}
-	return all
+	return all, true
 }
 
 // setBack makes the message that is picked next due later.

@@ -46,6 +46,9 @@ type RelayOptions struct {
 	Pace time.Duration
 	// Published is told of each event that Kafka has confirmed. It must be quick; may be nil.
 	Published func(event.Event)
+	// Well is told after each look at the outbox that did not fail and, while another relay leads, at its lease: the relay does
+	// what it is there for. It must be quick, and is told up to 500 times a second; may be nil.
+	Well func()
 	// Log is told of leads won and lost and of failures. Default: nobody.
 	Log *slog.Logger
 }
@@ -79,6 +82,9 @@ func NewRelay(db *sqldb.DB, p Publisher, opts RelayOptions) *Relay {
 	}
 	if opts.Pace <= 0 {
 		opts.Pace = 3 * time.Millisecond
+	}
+	if opts.Well == nil {
+		opts.Well = func() {}
 	}
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
@@ -116,6 +122,7 @@ func (r *Relay) Run(ctx context.Context) error {
 		switch {
 		case ctx.Err() != nil:
 		case errors.Is(err, errHeld):
+			r.opts.Well()
 			trouble.Reset()
 			pause(ctx, min(standby, r.opts.Lease/4))
 		case errors.Is(err, errFenced):
@@ -184,6 +191,7 @@ func (r *Relay) read(ctx context.Context, pos position, batches chan<- batch) er
 		if err != nil {
 			return fmt.Errorf("read the outbox: %w", err)
 		}
+		r.opts.Well()
 		paging := pos.to != ""
 		pos = next
 		if len(rs) > 0 {
@@ -208,6 +216,7 @@ func (r *Relay) read(ctx context.Context, pos position, batches chan<- batch) er
 			if still, err = quiet(ctx, r.db, pos); err != nil {
 				return fmt.Errorf("look at the outbox: %w", err)
 			}
+			r.opts.Well()
 		}
 	}
 }

@@ -272,7 +272,8 @@ func (a *App) startRelay(context.Context) error {
 	a.onStop("publisher", func(context.Context) error { return publisher.Close() })
 	host, _ := os.Hostname()
 	a.relay = outbox.NewRelay(a.db, publisher, outbox.RelayOptions{Holder: fmt.Sprintf("%s/%d", host, os.Getpid()),
-		Published: a.figures.relayed, Log: a.log})
+		Published: a.figures.relayed, Well: func() { a.metrics.Beat("relay") }, Log: a.log})
+	a.metrics.Beat("relay")
 	ctx, cancel := context.WithCancel(context.Background())
 	var jobs sync.WaitGroup
 	looked := make(chan struct{})

@@ -89,6 +89,7 @@ func (f *figures) watch() {
 	every(databaseLook, f.lookAtDatabase)
 	if f.app.cfg.has(API) {
 		tour := booking.NewOversoldLook(f.app.db)
+		f.app.metrics.Beat("oversold")
 		every(oversoldLook, func(ctx context.Context) { f.lookForOversold(ctx, tour) })
 	}
 	f.app.onStop("figures", func(context.Context) error { cancel(); jobs.Wait(); return nil })
@@ -133,6 +134,7 @@ func (f *figures) lookForOversold(ctx context.Context, tour *booking.OversoldLoo
 	case err != nil:
 		f.app.log.Warn("cannot count what is oversold for metrics", "error", err)
 	default:
+		f.app.metrics.Beat("oversold")
 		f.oversold.Store(n)
 		if n > 0 {
 			f.app.log.Error("slots have more reservations than places; this must never be", "slots", n, "do", "run `ansim check`")

@@ -147,23 +147,34 @@ func (a *App) startRetention(context.Context) error {
 	a.registry.MustRegister(deleted)
 	r := &Retention{DB: a.db, Keep: a.cfg.Keep, Rest: pruneRest, Deleted: func(table string, rows int64) {
 		deleted.WithLabelValues(table).Add(float64(rows))
+		a.metrics.Beat("retention") // a long round is no stuck one
 	}}
+	a.metrics.Beat("retention")
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
 		for pause := pruneFirst; wait(ctx, pause); pause = pruneEvery {
-			if !a.relay.Leading() {
-				continue
-			}
-			done, err := r.Run(ctx)
-			level := slog.LevelInfo
-			if err != nil && ctx.Err() == nil {
-				level = slog.LevelError
-			}
-			a.log.Log(ctx, level, "deleted what is past its time", "events", done.Events, "texts", done.Texts, "idempotency_keys", done.Keys, "error", err)
+			a.retain(ctx, r, a.relay.Leading())
 		}
 	}()
 	a.onStop("retention", func(context.Context) error { cancel(); <-ended; return nil })
 	return nil
+}
+
+// retain runs r, if this process's relay leads: else another process does.
+func (a *App) retain(ctx context.Context, r *Retention, leading bool) {
+	if !leading {
+		a.metrics.Beat("retention")
+		return
+	}
+	done, err := r.Run(ctx)
+	level := slog.LevelInfo
+	switch {
+	case err == nil:
+		a.metrics.Beat("retention")
+	case ctx.Err() == nil:
+		level = slog.LevelError
+	}
+	a.log.Log(ctx, level, "deleted what is past its time", "events", done.Events, "texts", done.Texts, "idempotency_keys", done.Keys, "error", err)
 }

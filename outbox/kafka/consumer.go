@@ -145,6 +145,13 @@ func (c *Consumer) Fetch(ctx context.Context, limit int) ([]Record, error) {
 	return batch, nil
 }
 
+// Reading says whether this consumer belongs to the group and could read when it last tried: records that come will be fetched.
+func (c *Consumer) Reading() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.current != nil && c.health.good()
+}
+
 // deliver appends r, unless it was read under an assignment that has ended: its new owner reads it, too.
 func (c *Consumer) deliver(batch []Record, r Record) []Record {
 	c.mu.Lock()
@@ -310,4 +317,11 @@ func (h *health) note(ctx context.Context, err error) {
 		h.away = false
 		h.log.InfoContext(ctx, "reading from Kafka again")
 	}
+}
+
+// good says whether things worked when they were last tried.
+func (h *health) good() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return !h.away
 }

@@ -93,6 +93,31 @@ func TestPartitionIsMurmur2(t *testing.T) {
 	}
 }
 
+// A consumer reads once it has its partitions, and not where there is no broker.
+func TestReading(t *testing.T) {
+	t.Parallel()
+	addr := kafkatest.Embedded(t)
+	ensure(t, addr)
+	publish(t, publisher(t, addr), story(1, 1))
+	c := consumer(t, addr)
+	if _, err := c.Fetch(within(t, patience), 1); err != nil {
+		t.Fatal(err)
+	}
+	if !c.Reading() {
+		t.Error("what has just read does not")
+	}
+	lonely := consumer(t, "127.0.0.1:1")
+	if lonely.Reading() {
+		t.Error("it reads from nobody")
+	}
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if c.Reading() {
+		t.Error("it is closed, and reads")
+	}
+}
+
 // Marks of a tool's transaction stand in the topic as records do, and are passed over.
 func TestMarksOfTransactions(t *testing.T) {
 	t.Parallel()

@@ -284,6 +284,16 @@ func TestEverythingIsAboutLiveFigures(t *testing.T) {
 		series, _, _ := strings.Cut(strings.TrimSpace(line), `} `)
 		judge(t, "the quiet night", regexp.MustCompile(`,?instance="\w+"`).ReplaceAllString(series, "")+"}", is, recorded)
 	}
+	for _, beat := range is.find(named("ansim_job_last_round_timestamp_seconds")) {
+		task := beat.series.Get("task")
+		if !strings.Contains(quiet, `{task="`+task+`",`) {
+			t.Errorf("the quiet night lacks the task %s", task)
+		}
+		_, entry, _ := strings.Cut(string(book), "\n### AnsimTaskStuck\n")
+		if entry, _, _ = strings.Cut(entry, "\n### "); !strings.Contains(entry, "`"+task+"`") {
+			t.Errorf("the runbook does not say what the task %s is", task)
+		}
+	}
 	ids := map[int]bool{}
 	for _, p := range panels(t) {
 		if ids[p.ID] || p.GridPos.X+p.GridPos.W > 24 || p.Type != "row" && len(p.Targets) == 0 {

@@ -38,7 +38,17 @@ const quiet = `load 15s
 	ansim_consumer_lag_records{partition="0",instance="b"} 40+0x240
 	ansim_sweeper_rescued_total{instance="a"} 7+0x240
 	ansim_parked_events{instance="a"} 0+0x240
+	ansim_job_last_round_timestamp_seconds{task="send",instance="a"} 0+15x240
+	ansim_job_last_round_timestamp_seconds{task="intake",instance="a"} 0+15x240
+	ansim_job_last_round_timestamp_seconds{task="look",instance="a"} 0+15x240
+	ansim_job_last_round_timestamp_seconds{task="expire",instance="a"} 0+15x240
 	ansim_job_last_round_timestamp_seconds{task="poll",instance="a"} 0+15x240
+	ansim_job_last_round_timestamp_seconds{task="sweep",instance="a"} 0+15x240
+	ansim_job_last_round_timestamp_seconds{task="heartbeat",instance="a"} 0+15x240
+	ansim_job_last_round_timestamp_seconds{task="relay",instance="a"} 0+15x240
+	ansim_job_last_round_timestamp_seconds{task="relay",instance="b"} 0+15x240
+	ansim_job_last_round_timestamp_seconds{task="retention",instance="a"} -5400+0x240
+	ansim_job_last_round_timestamp_seconds{task="oversold",instance="a"} 0+15x240
 	ansim_http_requests_total{route="POST /v1/reservations",status="201",instance="a"} 0+1500x240
 	ansim_http_requests_total{route="POST /v1/reservations",status="503",instance="a"} 4+0x240
 	ansim_http_requests_total{route="POST /v1/reservations",status="500",instance="a"} 0+0x240
@@ -75,7 +85,7 @@ func TestEveryAlarmRings(t *testing.T) {
 		"AnsimConsumerLag":       {`ansim_consumer_lag_records{partition="0",instance="a"}`: "10001+0x240"},
 		"AnsimSweeperRescues":    {`ansim_sweeper_rescued_total{instance="a"}`: "7+0x230 9+0x9"},
 		"AnsimParkedEvents":      {`ansim_parked_events{instance="a"}`: "1+0x240"},
-		"AnsimTaskStuck":         {`ansim_job_last_round_timestamp_seconds{task="poll",instance="a"}`: "3000+0x240"},
+		"AnsimTaskStuck":         {`ansim_job_last_round_timestamp_seconds{task="relay",instance="b"}`: "3000+0x240"},
 		"AnsimOverloaded":        {`ansim_http_requests_total{route="POST /v1/reservations",status="503",instance="a"}`: "4+45x240"},
 		"AnsimErrors":            {`ansim_http_requests_total{route="POST /v1/reservations",status="500",instance="a"}`: "0+0x230 1+0x9"},
 	}
@@ -97,8 +107,11 @@ func TestEveryAlarmRings(t *testing.T) {
 		away := map[string]string{`ansim_relay_leading{instance="a"}`: "0+0x240", `ansim_database_up{instance="a"}`: "0+0x240", `ansim_database_up{instance="b"}`: "0+0x240"}
 		for _, line := range strings.Split(quiet, "\n") {
 			series, _, _ := strings.Cut(strings.TrimSpace(line), " ")
-			if name, _, _ := strings.Cut(series, "{"); slices.Contains(ofDatabase, name) {
+			switch name, _, _ := strings.Cut(series, "{"); {
+			case slices.Contains(ofDatabase, name):
 				away[series] = ""
+			case name == "ansim_job_last_round_timestamp_seconds":
+				away[series] = "-9000+0x240"
 			}
 		}
 		if rung := ringing(t, version(changed(quiet, away))); !slices.Equal(rung, []string{"AnsimDatabaseAway"}) {
@@ -113,6 +126,19 @@ func TestEveryAlarmRings(t *testing.T) {
 			load := version(changed(quiet, map[string]string{`ansim_http_requests_total{route="` + route + `",status="500",instance="a"}`: "0+0x230 1+0x9"}))
 			if rung := ringing(t, load); !slices.Equal(rung, []string{"AnsimErrors"}) {
 				t.Errorf("at the first 500 of %s ring %v", route, rung)
+			}
+		}
+		for _, line := range strings.Split(quiet, "\n") {
+			series, _, _ := strings.Cut(strings.TrimSpace(line), " ")
+			stuck := "3000+0x240"
+			switch {
+			case !strings.HasPrefix(series, "ansim_job_last_round"):
+				continue
+			case strings.Contains(series, "retention"):
+				stuck = "-7500+0x240"
+			}
+			if rung := ringing(t, version(changed(quiet, map[string]string{series: stuck}))); !slices.Equal(rung, []string{"AnsimTaskStuck"}) {
+				t.Errorf("with %s stuck ring %v", series, rung)
 			}
 		}
 		for alarm, changes := range loud {
