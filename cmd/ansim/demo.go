@@ -92,9 +92,13 @@ func (d *demo) run() error {
 	d.say("ansim demo: %d residents book over the HTTP API; each line is a text as it arrives.\n", d.cmd.People)
 	ctx, cancel := context.WithTimeout(d.env.ctx, demoPatience+time.Duration(d.cmd.People)*10*time.Millisecond)
 	defer cancel()
+	first := 0
+	if err := d.eachText(func(int, []byte) { first++ }); err != nil {
+		return err
+	}
 	following, stopFollowing := context.WithCancel(ctx)
 	var follower sync.WaitGroup
-	follower.Go(func() { d.follow(following) })
+	follower.Go(func() { d.follow(following, first) })
 	booked, err := d.bookAll(ctx)
 	if err == nil {
 		err = d.settle(ctx, booked)

@@ -15,49 +15,54 @@ import (
 // lookAgain is how often the demo asks for news.
 const lookAgain = 100 * time.Millisecond
 
-// follow prints each text as the phone network takes it.
-func (d *demo) follow(ctx context.Context) {
-	seen := 0
+// follow prints each text as the phone network takes it, but for the first ones of its log, which are of earlier runs in this folder.
+func (d *demo) follow(ctx context.Context, first int) {
+	told := map[int]bool{}
 	tick := time.NewTicker(lookAgain)
 	defer tick.Stop()
 	for {
-		seen = d.news(seen)
+		d.news(first, told)
 		select {
 		case <-ctx.Done():
-			d.news(seen)
+			d.news(first, told)
 			return
 		case <-tick.C:
 		}
 	}
 }
 
-// news prints the texts behind the first seen ones of the network's log, and returns how many there are.
-func (d *demo) news(seen int) int {
-	log, err := d.phones.log(context.Background())
-	if err != nil {
-		return seen
-	}
-	defer log.Close()
-	lines := bufio.NewScanner(log)
-	lines.Buffer(nil, 1<<20)
-	n := 0
-	for lines.Scan() {
-		if n++; n <= seen {
-			continue
+// news prints the texts of the network's log behind the first ones that were not told yet. Who is not known may have booked a
+// moment ago, with the answer still on its way to us, or in an earlier run.
+func (d *demo) news(first int, told map[int]bool) {
+	_ = d.eachText(func(n int, line []byte) {
+		if n < first || told[n] {
+			return
 		}
 		var m struct {
 			To   string    `json:"to"`
 			Body string    `json:"body"`
 			At   time.Time `json:"at"`
 		}
-		if json.Unmarshal(lines.Bytes(), &m) != nil || !d.tell(m.To, m.Body, m.At) {
-			return n - 1 // a text whose booking's answer is still on its way to us: next time
-		}
-	}
-	return max(n, seen)
+		told[n] = json.Unmarshal(line, &m) == nil && d.tell(m.To, m.Body, m.At)
+	})
 }
 
-// tell prints one text with the time since its resident pressed the button.
+// eachText calls each with every line of the network's log and its number.
+func (d *demo) eachText(each func(n int, line []byte)) error {
+	log, err := d.phones.log(context.Background())
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	lines := bufio.NewScanner(log)
+	lines.Buffer(nil, 1<<20)
+	for n := 0; lines.Scan(); n++ {
+		each(n, lines.Bytes())
+	}
+	return lines.Err()
+}
+
+// tell prints one text with the time since its resident pressed the button; false when nobody is known to have booked for it.
 func (d *demo) tell(to, body string, at time.Time) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -67,7 +72,7 @@ func (d *demo) tell(to, body string, at time.Time) bool {
 			return true
 		}
 	}
-	return at.Before(time.Now().Add(-5 * time.Second)) // of an earlier run in this folder
+	return false
 }
 
 // settle waits until every text of this run is on its phone, or ctx ends.
