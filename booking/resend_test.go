@@ -465,7 +465,7 @@ func TestResendIsOneTransaction(t *testing.T) {
 		if served == nil || alone == nil || errors.As(served, new(*booking.Refusal)) {
 			t.Fatalf("%v, %v", served, alone)
 		}
-		for _, canary := range []string{"홍길동", "홍판서", "1234", "8888", "canary", r.Code} {
+		for _, canary := range []string{"홍길동", "홍판서", "12345678", "1234-5678", "99998888", "canary", r.Code} {
 			if strings.Contains(served.Error()+alone.Error()+log.String(), canary) {
 				t.Errorf("%q is shown: %v, %v, %s", canary, served, alone, log)
 			}

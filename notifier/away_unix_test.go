@@ -29,7 +29,9 @@ func TestAProviderComesBackToNoStampede(t *testing.T) {
 		if db.Dialect() == sqldb.SQLite { // written in Go, and under the race detector, it takes its time
 			waiting /= 5
 		}
-		r := newRig(t, db, quick)
+		p := quick
+		p.SlotTime = time.Hour // nothing goes on without its slot
+		r := newRig(t, db, p)
 		// Who confirms what has nothing to do with it.
 		r.faults(sandbox.Rule{Callbacks: sandbox.CallbacksNone, Delay: visible})
 		address, listen := reserve(t, r.wire)

@@ -221,7 +221,7 @@ func TestACancellationWaitsForAnUnknownConfirmation(t *testing.T) {
 		r := newRig(t, db, quick)
 		// Taken, lost, and not shown by any list nor callback: unknown to the deadline.
 		if err := r.phones.SetFaults(sandbox.Rule{Match: sandbox.Match{BodyContains: "예약완료"}, Answer: sandbox.Answer500,
-			Callbacks: sandbox.CallbacksNone, ListLag: sandbox.Duration(time.Hour)}); err != nil {
+			Callbacks: sandbox.CallbacksNone, ListLag: sandbox.Duration(time.Hour)}, unreadable); err != nil {
 			t.Fatal(err)
 		}
 		r.start()
@@ -229,6 +229,8 @@ func TestACancellationWaitsForAnUnknownConfirmation(t *testing.T) {
 		r.deliver(r.event(id, event.Booked, 1))
 		r.untilState(notifier.StateUnknown, id)
 		r.deliver(r.cancel(id))
+		r.until("the cancellation waits", func() bool { return len(r.texts(id)) == 2 })
+		r.faults()
 		r.untilState(notifier.StateDelivered, id)
 		list := r.texts(id)
 		if len(list) != 2 || list[0].State != notifier.StateSuppressed || list[0].Reason != notifier.ReasonMaybeSent {
@@ -271,12 +273,14 @@ func TestNoFurtherAttemptOfWhatWasSentAgain(t *testing.T) {
 	t.Parallel()
 	dbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
 		r := newRig(t, db, quick)
-		r.faults(sandbox.Rule{Answer: sandbox.Answer500, Callbacks: sandbox.CallbacksNone, ListLag: sandbox.Duration(time.Hour), Count: 1})
+		r.faults(sandbox.Rule{Answer: sandbox.Answer500, Callbacks: sandbox.CallbacksNone, ListLag: sandbox.Duration(time.Hour), Count: 1}, unreadable)
 		r.start()
 		id := r.reservation(1)
 		r.deliver(r.event(id, event.Booked, 1))
 		r.untilState(notifier.StateUnknown, id)
 		r.deliver(r.again(id, 1))
+		r.until("the second is there", func() bool { return len(r.texts(id)) == 2 })
+		r.faults()
 		r.until("the first is given up, and the second has arrived", func() bool {
 			list := r.texts(id)
 			return len(list) == 2 && list[0].State == notifier.StateSuppressed && list[1].State == notifier.StateDelivered
@@ -398,3 +402,6 @@ func TestStopLeavesNothingClaimed(t *testing.T) {
 		}
 	})
 }
+
+// unreadable keeps what is unknown so until the rule is gone: a list that cannot be read proves nothing.
+var unreadable = sandbox.Rule{On: sandbox.OnList, Answer: sandbox.Answer500}

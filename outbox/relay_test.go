@@ -128,10 +128,10 @@ func TestPausedRelayIsFenced(t *testing.T) {
 		a.Wake()
 		b.Wake()
 		same(t, other.awaitCount(t, 30), append(append(first, second...), third...))
-		stopB()
-		if e, _ := position(t, db); e != epoch || epoch != 2 {
+		if e, _ := position(t, db); e != epoch || epoch != 2 { // before b gives the lead back: a takes it with the next epoch
 			t.Errorf("the epoch is %d, was %d, want 2", e, epoch)
 		}
+		stopB()
 		// b gave the lead back, so a gets it, and finds nothing left to do but what is new.
 		fourth := appendAll(t, db, 1)
 		a.Wake()

@@ -2,41 +2,74 @@ package app
 
 import (
 	"bufio"
+	"context"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
-// short are limits under which a hostile client is thrown out while the test watches.
-var short = limits{header: 50 * time.Millisecond, read: 100 * time.Millisecond, write: 200 * time.Millisecond, idle: 50 * time.Millisecond, bytes: 16 << 10}
-
-// listening serves a handler that reads the body and answers.
-func listening(t *testing.T, l limits) string {
-	t.Helper()
-	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if _, err := io.Copy(io.Discard, r.Body); err != nil {
-			w.WriteHeader(http.StatusRequestTimeout)
-			return
-		}
-		_, _ = io.WriteString(w, "ok")
-	})
-	server := httptest.NewUnstartedServer(nil)
-	server.Config = newServer(handler, l, slog.New(slog.DiscardHandler))
-	server.Start()
-	t.Cleanup(server.Close)
-	return server.Listener.Addr().String()
+// pipes is a listener in memory, for a bubble's time: none of the server's limits passes while anybody has something to do.
+type pipes struct {
+	conns  chan net.Conn
+	closed chan struct{}
+	once   sync.Once
 }
 
-// says connects and sends text.
-func says(t *testing.T, addr, text string) net.Conn {
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.conns:
+		return c, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p *pipes) Close() error   { p.once.Do(func() { close(p.closed) }); return nil }
+func (p *pipes) Addr() net.Addr { return &net.TCPAddr{} }
+
+func (p *pipes) dial(context.Context, string, string) (net.Conn, error) {
+	ours, theirs := net.Pipe()
+	select {
+	case p.conns <- theirs:
+		return ours, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+// inMemory serves a handler under the limits of production until the test ends.
+func inMemory(t *testing.T, handler http.HandlerFunc) *pipes {
 	t.Helper()
-	var d net.Dialer
-	conn, err := d.DialContext(t.Context(), "tcp", addr)
+	p := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
+	server := newServer(handler, serverLimits, slog.New(slog.DiscardHandler))
+	ended := make(chan struct{})
+	go func() { defer close(ended); _ = server.Serve(p) }()
+	t.Cleanup(func() { _ = server.Close(); <-ended })
+	return p
+}
+
+// reads answers when it has the body.
+func reads(w http.ResponseWriter, r *http.Request) {
+	if _, err := io.Copy(io.Discard, r.Body); err != nil {
+		w.WriteHeader(http.StatusRequestTimeout)
+		return
+	}
+	_, _ = io.WriteString(w, "ok")
+}
+
+type dial func(ctx context.Context, network, addr string) (net.Conn, error)
+
+// says connects and sends text.
+func says(t *testing.T, to dial, text string) net.Conn {
+	t.Helper()
+	conn, err := to(t.Context(), "tcp", "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,31 +83,39 @@ func says(t *testing.T, addr, text string) net.Conn {
 // Clients that hold on to a connection without using it are thrown out, each in its time, and others are served meanwhile.
 func TestHostileClients(t *testing.T) {
 	t.Parallel()
-	for name, c := range map[string]struct{ says, answer string }{
-		"nothing":      {"", ""},
-		"slow header":  {"GET / HT", ""},
-		"header drips": {"GET / HTTP/1.1\r\nHost: a\r\nX: ", ""},
-		"slow body":    {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{", "HTTP/1.1 408"},
-		"idle after":   {"GET / HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 200"},
+	for name, c := range map[string]struct {
+		says, answer string
+		after        time.Duration
+	}{
+		"nothing":      {"", "", serverLimits.header},
+		"slow header":  {"GET / HT", "", serverLimits.header},
+		"header drips": {"GET / HTTP/1.1\r\nHost: a\r\nX: ", "", serverLimits.header},
+		"slow body":    {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{", "HTTP/1.1 408", serverLimits.read},
+		"idle after":   {"GET / HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 200", serverLimits.idle},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			addr := listening(t, short)
-			hostile := make([]net.Conn, 50)
-			for i := range hostile {
-				hostile[i] = says(t, addr, c.says)
-			}
-			ok(t, addr)
-			for _, conn := range hostile {
-				got, err := io.ReadAll(conn) // returns when we are thrown out
-				if err != nil && !strings.Contains(err.Error(), "reset") {
-					t.Error(err)
+			synctest.Test(t, func(t *testing.T) {
+				server := inMemory(t, reads)
+				began := time.Now()
+				var hostile sync.WaitGroup
+				for range 50 {
+					conn := says(t, server.dial, c.says)
+					hostile.Go(func() {
+						got, err := io.ReadAll(conn) // returns when we are thrown out
+						if err != nil || !strings.HasPrefix(string(got), c.answer) {
+							t.Errorf("answered %q, %v", got, err)
+						}
+						// The server waits for half a second until it closes for good what it answered with an error.
+						if took := time.Since(began); took < c.after || took > c.after+time.Second {
+							t.Errorf("thrown out after %s, want %s", took, c.after)
+						}
+					})
 				}
-				if !strings.HasPrefix(string(got), c.answer) {
-					t.Errorf("answered %q", got)
-				}
-			}
-			ok(t, addr)
+				ok(t, server.dial)
+				hostile.Wait()
+				ok(t, server.dial)
+			})
 		})
 	}
 }
@@ -82,44 +123,49 @@ func TestHostileClients(t *testing.T) {
 // A client that asks for much and reads nothing is given up, and its handler ends.
 func TestClientThatDoesNotRead(t *testing.T) {
 	t.Parallel()
-	ended := make(chan error, 1)
-	handler := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		for { // more than any buffer on the way takes
-			if _, err := w.Write(make([]byte, 1<<16)); err != nil {
-				ended <- err
-				return
+	synctest.Test(t, func(t *testing.T) {
+		ended := make(chan error, 1)
+		server := inMemory(t, func(w http.ResponseWriter, _ *http.Request) {
+			for { // more than any buffer on the way takes
+				if _, err := w.Write(make([]byte, 1<<16)); err != nil {
+					ended <- err
+					return
+				}
 			}
+		})
+		began := time.Now()
+		says(t, server.dial, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+		if err := <-ended; err == nil || time.Since(began) != serverLimits.write {
+			t.Errorf("given up after %s: %v", time.Since(began), err)
 		}
 	})
-	server := httptest.NewUnstartedServer(nil)
-	server.Config = newServer(handler, short, slog.New(slog.DiscardHandler))
-	server.Start()
-	defer server.Close()
-	says(t, server.Listener.Addr().String(), "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-	if err := <-ended; err == nil {
-		t.Error("it could write without end")
-	}
 }
 
 func TestHugeHeader(t *testing.T) {
 	t.Parallel()
-	addr := listening(t, serverLimits)
-	conn := says(t, addr, "GET / HTTP/1.1\r\nHost: a\r\nX: "+strings.Repeat("a", 64<<10)+"\r\n\r\n")
+	server := httptest.NewUnstartedServer(nil)
+	server.Config = newServer(http.HandlerFunc(reads), serverLimits, slog.New(slog.DiscardHandler))
+	server.Start()
+	t.Cleanup(server.Close)
+	there := func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, server.Listener.Addr().String())
+	}
+	conn := says(t, there, "GET / HTTP/1.1\r\nHost: a\r\nX: "+strings.Repeat("a", 64<<10)+"\r\n\r\n")
 	line, err := bufio.NewReader(conn).ReadString('\n')
 	if err != nil || !strings.Contains(line, "431") {
 		t.Errorf("%q, %v", line, err)
 	}
-	ok(t, addr)
+	ok(t, there)
 }
 
 // ok asks as a well-behaved client does.
-func ok(t *testing.T, addr string) {
+func ok(t *testing.T, to dial) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+addr+"/", http.NoBody)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://server.test/", http.NoBody)
 	if err != nil {
 		t.Fatal(err)
 	}
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: to}}
 	res, err := client.Do(req)
 	if err != nil {
 		t.Fatal(err)

@@ -1,7 +1,6 @@
 package sandbox_test
 
 import (
-	"bufio"
 	"bytes"
 	"io"
 	"log/slog"
@@ -270,36 +269,6 @@ func TestLostAnswersToCallbacks(t *testing.T) {
 				t.Errorf("told %d times, want %d", told.Load(), want)
 			}
 		})
-	}
-}
-
-// TestRestedConnections: one that the receiver closed while it rested costs no callback.
-func TestRestedConnections(t *testing.T) {
-	t.Parallel()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	defer l.Close()
-	wg.Go(func() { // promises by its silence to keep the connection, and closes it
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			if _, err := http.ReadRequest(bufio.NewReader(conn)); err == nil {
-				_, _ = io.WriteString(conn, "HTTP/1.1 204 No Content\r\n\r\n")
-			}
-			conn.Close()
-		}
-	})
-	n := start(t, sandbox.Options{SentAfter: [2]time.Duration{500 * time.Millisecond, 500 * time.Millisecond}, DeliveredAfter: [2]time.Duration{time.Second, time.Second}})
-	n.send(t, text("+821012345678", "StatusCallback", "http://"+l.Addr().String()))
-	n.waitStats(t, func(s sandbox.Stats) bool { return s.CallbacksTaken+s.CallbacksFailed == 3 })
-	if s := n.Stats(); s.CallbacksFailed != 0 {
-		t.Errorf("%+v", s)
 	}
 }
 

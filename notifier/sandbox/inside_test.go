@@ -1,13 +1,16 @@
 package sandbox
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -152,5 +155,45 @@ func TestSecureTargetsAreChecked(t *testing.T) {
 	defer p.close()
 	if v := p.post(&to, []byte("POST / HTTP/1.1\r\n\r\n")); v != unmade {
 		t.Errorf("verdict %d", v)
+	}
+}
+
+// TestRestedConnections: one that the receiver closed while it rested costs no callback.
+func TestRestedConnections(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer l.Close()
+	wg.Go(func() { // promises by its silence to keep the connection, and closes it
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			if _, err := http.ReadRequest(bufio.NewReader(conn)); err == nil {
+				_, _ = io.WriteString(conn, "HTTP/1.1 204 No Content\r\n\r\n")
+			}
+			conn.Close()
+		}
+	})
+	to, err := parseTarget("http://" + l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, w := newPoster(t.Context(), 10*time.Second), newWriter("token")
+	defer p.close()
+	for i := range 3 {
+		if v := p.post(&to, w.request(&to, &message{Entry: Entry{SID: "SM1"}}, call{status: Sent})); v != taken || len(p.lines) != 1 {
+			t.Fatalf("callback %d: verdict %d, %d lines", i, v, len(p.lines))
+		}
+		for line := range p.lines { // it rests until its other end has hung up
+			for line.used = line.used.Add(-restful); line.alive(); {
+				runtime.Gosched()
+			}
+		}
 	}
 }

@@ -3,6 +3,7 @@ package kafka_test
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 
 	kafkago "github.com/segmentio/kafka-go"
@@ -126,7 +127,7 @@ func TestRebalance(t *testing.T) {
 
 		two := consumer(t, addr)
 		both := map[string]int{}
-		ctx := within(t, patience)
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		type batch struct {
 			who     string
 			records []kafka.Record
@@ -138,18 +139,22 @@ func TestRebalance(t *testing.T) {
 				if err != nil {
 					return
 				}
-				if err := c.Commit(ctx, records); err != nil {
-					t.Logf("commit: %v", err)
-				}
+				// Committed when it is noted: what is behind it may come by the other one as soon as it is committed.
 				select {
 				case batches <- batch{who, records}:
 				case <-ctx.Done():
 					return
 				}
+				if err := c.Commit(ctx, records); err != nil {
+					t.Logf("commit: %v", err)
+				}
 			}
 		}
-		go fetch("one", one)
-		go fetch("two", two)
+		var fetching sync.WaitGroup
+		defer fetching.Wait()
+		defer cancel()
+		fetching.Go(func() { fetch("one", one) })
+		fetching.Go(func() { fetch("two", two) })
 		for both["one"] == 0 || both["two"] == 0 {
 			events := story(100, 200)
 			publish(t, p, events)
@@ -164,7 +169,7 @@ func TestRebalance(t *testing.T) {
 				}
 			}
 		}
-		go two.Close()
+		fetching.Go(func() { two.Close() })
 		events := story(100, 1000)
 		publish(t, p, events)
 		for r.missing(events) > 0 {

@@ -64,13 +64,15 @@ func publisher(t testing.TB, addr string) *kafka.Publisher {
 	return p
 }
 
-// publish publishes to a broker that works. It asks again, as the contract of outbox.Publisher has it: a topic that was made
-// a moment ago may still answer that a partition has no leader.
-func publish(t testing.TB, p *kafka.Publisher, events []event.Event) {
+// publish publishes to a broker that works, and says whether it had to ask again, as the contract of outbox.Publisher has it: a
+// topic that was made a moment ago may still answer that a partition has no leader. Then what others took stands there twice.
+func publish(t testing.TB, p *kafka.Publisher, events []event.Event) (again bool) {
 	t.Helper()
-	if failed := publishUntil(t, p, events); failed > 0 {
+	failed := publishUntil(t, p, events)
+	if failed > 0 {
 		t.Logf("%d tries before the broker took %d events", failed, len(events))
 	}
+	return failed > 0
 }
 
 // publishUntil publishes as the relay does: again and again until it is done. It returns how often that failed.
@@ -105,12 +107,16 @@ func consumer(t testing.TB, addr string) *kafka.Consumer {
 type reading struct {
 	times map[string]int // event id → how often it came
 	last  map[string]int // reservation id → highest version so far
+	// places are how often the record at a place came. An event may be at several: a publish that failed in part was repeated.
+	places map[[2]int64]int
 	// anyOrder is for a topic that was made anew and has grown past the old offsets before that was noticed: its later
 	// records come first, and then all of them from the first on.
 	anyOrder bool
 }
 
-func newReading() *reading { return &reading{times: map[string]int{}, last: map[string]int{}} }
+func newReading() *reading {
+	return &reading{times: map[string]int{}, last: map[string]int{}, places: map[[2]int64]int{}}
+}
 
 // add notes the records, and fails when an event comes for the first time after a later one of its reservation.
 func (r *reading) add(t testing.TB, records []kafka.Record) {
@@ -124,7 +130,23 @@ func (r *reading) add(t testing.TB, records []kafka.Record) {
 			t.Errorf("version %d came first after version %d", e.Version, r.last[e.ReservationID])
 		}
 		r.times[e.ID]++
+		r.places[[2]int64{int64(rec.Partition), rec.Offset}]++
 		r.last[e.ReservationID] = max(r.last[e.ReservationID], e.Version)
+	}
+}
+
+// once fails when a record came twice, or an event though it was published once.
+func (r *reading) once(t testing.TB, again bool) {
+	t.Helper()
+	for id, n := range r.times {
+		if n != 1 && !again {
+			t.Fatalf("event %s came %d times", id, n)
+		}
+	}
+	for place, n := range r.places {
+		if n != 1 {
+			t.Fatalf("the record at offset %d of partition %d came %d times", place[1], place[0], n)
+		}
 	}
 }
 

@@ -46,15 +46,10 @@ func TestPublishAndConsume(t *testing.T) {
 	kafkatest.Each(t, func(t *testing.T, addr string) {
 		ensure(t, addr)
 		p, events := publisher(t, addr), story(700, 20_000)
-		publish(t, p, events[:1])
-		publish(t, p, events[1:])
+		first, second := publish(t, p, events[:1]), publish(t, p, events[1:])
 		r := newReading()
 		r.read(t, consumer(t, addr), events)
-		for id, n := range r.times {
-			if n != 1 {
-				t.Fatalf("event %s came %d times", id, n)
-			}
-		}
+		r.once(t, first || second)
 	})
 }
 
@@ -125,7 +120,7 @@ func TestMarksOfTransactions(t *testing.T) {
 		ensure(t, addr)
 		p, c, r := publisher(t, addr), consumer(t, addr), newReading()
 		events := story(60, 120)
-		publish(t, p, events[:60])
+		first := publish(t, p, events[:60])
 		tool, all := client(t, addr), []kafkago.AddPartitionToTxn{}
 		for partition := range 12 {
 			all = append(all, kafkago.AddPartitionToTxn{Partition: partition})
@@ -156,13 +151,9 @@ func TestMarksOfTransactions(t *testing.T) {
 		if err != nil || ended.Error != nil {
 			t.Fatal(err, ended)
 		}
-		publish(t, p, events[60:])
+		second := publish(t, p, events[60:])
 		r.read(t, c, events)
-		for id, n := range r.times {
-			if n != 1 {
-				t.Errorf("event %s came %d times", id, n)
-			}
-		}
+		r.once(t, first || second)
 	})
 }
 

@@ -34,6 +34,8 @@ func TestPrune(t *testing.T) {
 			p.stop()
 
 			in.age(365)
+			// On a slow machine the sweeper has seen some by now: it looks at what is half a minute old. So it begins at the beginning.
+			in.exec("UPDATE sweeper SET position = ''")
 			sent := len(in.texts(t))
 			prune := func(args ...string) (n map[string]int) {
 				r := run(t, in.env, slices.Concat([]string{"prune", "--json"}, args)...)
