@@ -12,7 +12,7 @@ import (
 type fault struct {
 	after float64
 	what  string
-	do    func(context.Context, *stage) error
+	do    func(context.Context, *stage) (touch, error)
 }
 
 // happened is a fault that was brought about.
@@ -20,7 +20,15 @@ type happened struct {
 	At    time.Time
 	Until time.Time
 	What  string
-	Err   string
+	touch
+	Err string
+}
+
+// touch is what a fault did.
+type touch struct {
+	Process  string // which one was killed or started; empty when the phone network was spoilt
+	Killed   bool
+	Requests int // to the phone network, which it answered otherwise than it would have
 }
 
 // plan is what breaks, in order.
@@ -29,18 +37,29 @@ func (o Options) plan() (out []fault) {
 		return nil
 	}
 	harsh := o.Faults == Harsh
-	add := func(on bool, after float64, what string, do func(context.Context, *stage) error) {
+	add := func(on bool, after float64, what string, do func(context.Context, *stage) (touch, error)) {
 		if on {
 			out = append(out, fault{after, what, do})
 		}
 	}
-	network := func(hold time.Duration, rules ...sandbox.Rule) func(context.Context, *stage) error {
-		return func(ctx context.Context, st *stage) error {
-			if err := st.network.spoil(ctx, rules...); err != nil {
-				return err
+	// None lasts longer than a tenth of the rush, so that each ends before the next begins.
+	network := func(hold time.Duration, rules ...sandbox.Rule) func(context.Context, *stage) (touch, error) {
+		return func(ctx context.Context, st *stage) (t touch, err error) {
+			before, err := st.network.stats(ctx)
+			if err == nil {
+				err = st.network.spoil(ctx, rules...)
 			}
-			pause(ctx, hold)
-			return st.network.spoil(context.WithoutCancel(ctx))
+			if err != nil {
+				return t, err
+			}
+			pause(ctx, min(hold, o.Over/10))
+			ctx = context.WithoutCancel(ctx)
+			if err := st.network.spoil(ctx); err != nil {
+				return t, err
+			}
+			after, err := st.network.stats(ctx)
+			t.Requests = after.Faults - before.Faults
+			return t, err
 		}
 	}
 	many := sandbox.Rule{Match: sandbox.Match{Probability: 0.8}, Answer: sandbox.Answer429, RetryAfter: 1}
@@ -48,33 +67,36 @@ func (o Options) plan() (out []fault) {
 	silent := sandbox.Rule{Match: sandbox.Match{Every: 20}, Happen: "yes", Answer: sandbox.Answer503, Callbacks: sandbox.CallbacksNone}
 	late := sandbox.Rule{Match: sandbox.Match{Every: 10}, Happen: "yes", Answer: sandbox.AnswerHang, ListLag: sandbox.Duration(3 * time.Second)}
 
-	add(true, 0.10, "the provider says that there are too many requests, to four of five, for 2 s", network(2*time.Second, many))
+	add(true, 0.10, "the provider says that there are too many requests, to four of five", network(2*time.Second, many))
 	add(harsh && !o.embedded(), 0.15, "a process of the API is killed, and started again after 1 s", killed("api"))
-	add(true, 0.25, "the provider takes texts and breaks the connection before it answers, one in fifty, for 4 s", network(4*time.Second, dropped))
+	add(true, 0.25, "the provider takes texts and breaks the connection before it answers, one in fifty", network(4*time.Second, dropped))
 	add(harsh && !o.embedded(), 0.35, "a relay is killed, and started again after 1 s", killed("relay"))
 	who := "a notifier"
 	if o.embedded() {
 		who = "the service, which is one process here,"
 	}
 	add(true, 0.45, who+" is killed, and started again after 1 s", killed("notifier"))
-	add(!o.embedded(), 0.55, "one notifier more is started", func(ctx context.Context, st *stage) error {
-		_, err := st.add(ctx, "notifier")
-		return err
+	add(!o.embedded(), 0.55, "one notifier more is started", func(ctx context.Context, st *stage) (touch, error) {
+		m, err := st.add(ctx, "notifier")
+		if err != nil {
+			return touch{}, err
+		}
+		return touch{Process: m.name}, nil
 	})
-	add(true, 0.65, "the provider takes texts, answers with an error page and calls nobody back, one in twenty, for 3 s", network(3*time.Second, silent))
-	add(harsh, 0.75, "the provider takes texts and never answers, one in ten, and shows them in its list 3 s late, for 4 s", network(4*time.Second, late))
-	add(harsh, 0.85, "the provider refuses every connection for 4 s", network(4*time.Second, sandbox.Rule{Answer: sandbox.AnswerRefuse}))
+	add(true, 0.65, "the provider takes texts, answers with an error page and calls nobody back, one in twenty", network(3*time.Second, silent))
+	add(harsh, 0.75, "the provider takes texts and never answers, one in ten, and shows them in its list 3 s late", network(4*time.Second, late))
+	add(harsh, 0.85, "the provider refuses every connection", network(4*time.Second, sandbox.Rule{Answer: sandbox.AnswerRefuse}))
 	return out
 }
 
-func killed(role string) func(context.Context, *stage) error {
-	return func(ctx context.Context, st *stage) error {
+func killed(role string) func(context.Context, *stage) (touch, error) {
+	return func(ctx context.Context, st *stage) (touch, error) {
 		all := st.all(role)
 		if len(all) == 0 {
-			return fmt.Errorf("there is no process with the role %s", role)
+			return touch{}, fmt.Errorf("there is no process with the role %s", role)
 		}
-		// Not the first of several: the provider calls back there.
-		return st.restart(ctx, all[len(all)-1], time.Second)
+		m := all[len(all)-1] // not the first of several: the provider calls back there
+		return touch{Process: m.name, Killed: true}, st.restart(ctx, m, time.Second)
 	}
 }
 
@@ -87,7 +109,8 @@ func (st *stage) breakThings(ctx context.Context) (done []happened) {
 		}
 		h := happened{At: time.Now(), What: f.what}
 		st.say("%s", f.what)
-		if err := f.do(ctx, st); err != nil {
+		var err error
+		if h.touch, err = f.do(ctx, st); err != nil {
 			h.Err = err.Error()
 			st.say("that could not be done: %v", err)
 		}

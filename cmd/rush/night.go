@@ -112,6 +112,7 @@ func (st *stage) play(ctx context.Context, w *watcher) (*Result, error) {
 			res.Notes = append(res.Notes, err.Error())
 		}
 	}
+	res.Ended = time.Now()
 	enough()
 	<-watched
 	w.look(context.WithoutCancel(ctx), true)

@@ -134,8 +134,9 @@ func (r *Result) CPU() string {
 type Effect struct {
 	Number             int
 	When, What, Lasted string
+	Hit                string
 	Before, During     string // texts a second
-	Silence            string // the longest time without a text, from the fault's beginning to ten seconds after its end
+	Silence            string // the longest time without a text, from the fault's beginning to ten seconds after its end, or to the next
 	Err                string
 }
 
@@ -143,11 +144,43 @@ type Effect struct {
 func (r *Result) Effects() (out []Effect) {
 	for i, f := range r.Faults {
 		from, to := f.At.Sub(r.Gate).Seconds(), f.Until.Sub(r.Gate).Seconds()
-		out = append(out, Effect{Number: i + 1, When: r.Speech().seconds(from), What: f.What, Lasted: r.Speech().seconds(to - from),
+		end := to + 10
+		if i+1 < len(r.Faults) {
+			end = min(end, r.Faults[i+1].At.Sub(r.Gate).Seconds())
+		}
+		out = append(out, Effect{Number: i + 1, When: r.Speech().seconds(from), What: f.What, Lasted: r.Speech().seconds(to - from), Hit: r.hit(f),
 			Before: thousands(mean(r.Sent, from-5, from)), During: thousands(mean(r.Sent, from, max(to, from+1))),
-			Silence: r.silence(from, to+10), Err: f.Err})
+			Silence: r.silence(from, end), Err: f.Err})
 	}
 	return out
+}
+
+// hit says what a fault did.
+func (r *Result) hit(f happened) string {
+	say := r.Speech().say
+	switch {
+	case f.Killed:
+		return say("%s; meanwhile %s requests of the crowd got no answer", f.Process, number(r.unanswered(f.At, f.Until)))
+	case f.Process != "":
+		return f.Process
+	case f.Err != "":
+		return "–"
+	}
+	return say("%s requests to the provider", number(f.Requests))
+}
+
+// unanswered is how many of the crowd's requests got no answer between the looks around two moments.
+func (r *Result) unanswered(from, to time.Time) (n int64) {
+	var before int64
+	for _, s := range r.Samples {
+		if !s.At.After(from) {
+			before = s.Unanswered
+		}
+		if n = s.Unanswered - before; !s.At.Before(to) {
+			break
+		}
+	}
+	return n
 }
 
 // mean is the mean of whole seconds that lie between two moments, at least one.
@@ -163,16 +196,27 @@ func mean(perSecond []int, from, to float64) float64 {
 	return float64(sum) / float64(b-a)
 }
 
-// silence is the longest run of seconds without a text.
+// silence is the longest run of whole seconds in which no text went out though somebody waited for one.
 func (r *Result) silence(from, to float64) string {
-	longest, run := 0, 0
-	for i := max(0, int(from)); i < int(to) && i < len(r.Sent); i++ {
-		if run++; r.Sent[i] > 0 {
+	at := func(perSecond []int, i int) int {
+		if i < len(perSecond) {
+			return perSecond[i]
+		}
+		return 0
+	}
+	longest, run, any := 0, 0, false
+	for i := max(0, int(from)); i < max(int(to), int(from)+1); i++ {
+		sent, due := at(r.Sent, i) > 0, at(r.Due, i) > 0
+		any = any || sent || due
+		if run++; sent || !due {
 			run = 0
 		}
 		longest = max(longest, run)
 	}
-	if longest == 0 {
+	switch {
+	case !any: // nobody waited for a text
+		return "–"
+	case longest == 0:
 		return r.Speech().say("under 1 s")
 	}
 	return r.Speech().say("%s s", number(longest))

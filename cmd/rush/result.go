@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -20,6 +21,7 @@ import (
 type Result struct {
 	Options     Options
 	Began, Gate time.Time
+	Ended       time.Time // when nothing was waited for any more
 	Interrupted bool
 	Faults      []happened
 	Samples     []sample
@@ -41,6 +43,7 @@ type Result struct {
 	Texts                        int
 	Answer, Know, Look           spread // seconds
 	Clicks, Bookings, Sent       []int  // a second, from the first second of the gate on
+	Due                          []int  // how many waited for their text throughout that second
 	FirstClick, LastText         time.Time
 	LastReceipt                  time.Time // of those that the phone network has given; zero when there is none
 }
@@ -156,8 +159,10 @@ func (r *Result) join(entries []*entry, texts func(func(text)) error) error {
 		case ok:
 			r.Told++
 			know = append(know, max(0, at.Sub(e.Click).Seconds()))
+			r.waited(e.Answered, at)
 		case !e.Cancelled: // who gave it back before the text began is told of that alone
 			r.NotTold++
+			r.waited(e.Answered, r.Ended)
 		}
 	}
 	for c := range first {
@@ -170,6 +175,17 @@ func (r *Result) join(entries []*entry, texts func(func(text)) error) error {
 	}
 	r.Answer, r.Know, r.Look = spreadOf(answer), spreadOf(know), spreadOf(look)
 	return nil
+}
+
+// waited notes the whole seconds in which somebody with a place waited for their text.
+func (r *Result) waited(from, to time.Time) {
+	first, end := int(math.Ceil(from.Sub(r.Gate).Seconds())), int(to.Sub(r.Gate)/time.Second)
+	for i := max(0, first); i < end; i++ {
+		for len(r.Due) <= i {
+			r.Due = append(r.Due, 0)
+		}
+		r.Due[i]++
+	}
 }
 
 // spread is how a figure is distributed over people.

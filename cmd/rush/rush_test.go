@@ -197,7 +197,7 @@ func night(change func(entries []*entry, texts *[]text)) *Result {
 	if change != nil {
 		change(entries, &texts)
 	}
-	r := &Result{Options: Options{People: 4, Seed: 1, Faults: Night}.withDefaults(), Began: gate, Gate: gate}
+	r := &Result{Options: Options{People: 4, Seed: 1, Faults: Night}.withDefaults(), Began: gate, Gate: gate, Ended: at(5)}
 	err := r.join(entries, func(each func(text)) error {
 		for _, x := range texts {
 			each(x)
@@ -212,6 +212,16 @@ func night(change func(entries []*entry, texts *[]text)) *Result {
 
 func TestWhatPeopleWereToldIsHeldAgainstTheTexts(t *testing.T) {
 	t.Parallel()
+	late := night(func(_ []*entry, ts *[]text) {
+		(*ts)[0].At = (*ts)[0].At.Add(3 * time.Second)
+		(*ts)[2].At = (*ts)[0].At
+	})
+	if !cmp.Equal(late.Due, []int{0, 1, 2}) {
+		t.Errorf("until 3.5 s and 3 s their texts are due: %v", late.Due)
+	}
+	if never := night(func(_ []*entry, ts *[]text) { *ts = (*ts)[1:2] }); !cmp.Equal(never.Due, []int{0, 1, 2, 1, 1}) {
+		t.Errorf("one text is due until the night's end: %v", never.Due)
+	}
 	r := night(nil)
 	if !r.OK() || r.Came != 3 || r.Booked != 2 || r.Told != 2 || r.Refusals["not-eligible"] != 1 || r.Know.Max != 2 || r.Know.P50 != 2 ||
 		r.Early != 1 || r.lasted() != 4*time.Second || !cmp.Equal(r.Sent, []int{1, 0, 0, 1, 1}) || !cmp.Equal(r.Clicks, []int{1, 2}) {
@@ -280,6 +290,31 @@ func TestTheReportSaysWhatItsFiguresSay(t *testing.T) {
 	}
 }
 
+// TestWhatAFaultDid: what is said of each is of its own time, and of what it hit.
+func TestWhatAFaultDid(t *testing.T) {
+	t.Parallel()
+	r := &Result{Options: Options{}.withDefaults(), Gate: time.Date(2026, 7, 19, 11, 0, 0, 0, time.UTC)}
+	at := func(s float64) time.Time { return r.Gate.Add(time.Duration(s * float64(time.Second))) }
+	r.Sent = []int{5, 5, 0, 0, 5, 5, 0}
+	r.Due = []int{0, 1, 2, 2, 0, 0, 0, 1, 1, 1, 1}
+	r.Samples = []sample{{At: at(1), tally: tally{Unanswered: 3}}, {At: at(4), tally: tally{Unanswered: 3}}, {At: at(6), tally: tally{Unanswered: 10}}, {At: at(9), tally: tally{Unanswered: 99}}}
+	r.Faults = []happened{
+		{At: at(1.5), Until: at(2.5), touch: touch{Requests: 1200}}, // ends in the silence, and the next is none of its
+		{At: at(4), Until: at(5.5), touch: touch{Process: "serve-1", Killed: true}},
+		{At: at(5.9), Until: at(6.9)}, // hits nobody; what is due at the end never goes out
+		{At: at(16.9), Until: at(17), Err: "it does not want to"},
+	}
+	var got [][2]string
+	for _, e := range r.Effects() {
+		got = append(got, [2]string{e.Silence, e.Hit})
+	}
+	want := [][2]string{{"2 s", "1,200 requests to the provider"}, {"under 1 s", "serve-1; meanwhile 7 requests of the crowd got no answer"},
+		{"4 s", "0 requests to the provider"}, {"–", "–"}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // TestTheKoreanReportIsKorean: whatever the report says, it says in Korean but for names and units.
 func TestTheKoreanReportIsKorean(t *testing.T) {
 	t.Parallel()
@@ -295,15 +330,17 @@ func TestTheKoreanReportIsKorean(t *testing.T) {
 	whole.Audit = audited
 	for _, o := range []Options{whole.Options, {Faults: Harsh}} {
 		for _, f := range o.plan() {
-			whole.Faults = append(whole.Faults, happened{At: whole.Gate.Add(time.Second), Until: whole.Gate.Add(70 * time.Minute), What: f.what})
+			whole.Faults = append(whole.Faults, happened{At: whole.Gate.Add(time.Second), Until: whole.Gate.Add(70 * time.Minute), What: f.what,
+				touch: touch{Process: "serve-0", Killed: true}})
 		}
 	}
+	whole.Faults = append(whole.Faults, happened{}, happened{touch: touch{Process: "serve-1"}})
 	whole.Notes = []string{uncommitted, fmt.Sprintf(unseen, "PostgreSQL"), fmt.Sprintf(unseen, "Kafka")}
 	whole.Costs = []usage{{Name: "network", CPU: time.Second}, {Name: "crowd", CPU: time.Minute, Memory: 1 << 20}}
 	whole.Refusals = map[string]int{"not-eligible": 1, "not-open-yet": 1, "window-closed": 1, "slot-full": 1, "already-booked": 1}
 	whole.Look = spreadOf([]float64{0.05, 12, 400})
 	whole.Samples = []sample{{At: whole.Gate.Add(time.Second), WaitSend: 3}}
-	names := regexp.MustCompile(`^(ansim|Postgre|log|Kafka|API|CPU|MiB|UTC|KST|api|relay|notifier|embedded|Apache|linux|amd64|go\d.*)$`)
+	names := regexp.MustCompile(`^(ansim|serve|Postgre|log|Kafka|API|CPU|MiB|UTC|KST|api|relay|notifier|embedded|Apache|linux|amd64|go\d.*)$`)
 	tags, styles := regexp.MustCompile(`<[^>]*>`), regexp.MustCompile(`(?s)<style>.*?</style>`)
 	for _, r := range []*Result{stopped, missed, whole} {
 		var b strings.Builder
