@@ -51,23 +51,40 @@ func (r *Result) Speech() Speech { return Speech{korean: r.Options.Language == K
 func (r *Result) Headline() string {
 	say := r.Speech().say
 	switch {
+	case r.Came == 0 && r.Ended.Before(r.Gate):
+		return say("The night was stopped before the gate opened.")
 	case r.Came == 0:
 		return say("The night was stopped before anybody came.")
 	case r.Interrupted:
 		return say("The night was stopped before its end. Until then %s people had come, and %s had a place.", number(r.Came), number(r.Booked))
 	case r.OK():
-		return say("%s people came at once. %s have a place, and every one of them knows it.", number(r.Came), number(r.Booked))
+		return say("%s people came at once. %s have a place, and a text that says so was sent for every one of them.", number(r.Came), number(r.Booked))
 	}
 	return say("%s people came at once. %s have a place. Not everything went as promised: see below.", number(r.Came), number(r.Booked))
 }
 
 // Beside compares the slowest text with what the site of that night said; empty when there is nothing to compare.
 func (r *Result) Beside() string {
+	w := r.Speech()
 	if r.Know.N == 0 {
 		return ""
 	}
-	return r.Speech().say("In July 2021 the site told those who waited that it would take %s hours. Here the last of those with a place knew after %s.",
-		number(siteSaid.Hours()), r.Speech().seconds(r.Know.Max))
+	site := w.say("In July 2021 the site told those who waited that it would take %s hours.", number(siteSaid.Hours()))
+	if r.someUntold() {
+		return site + " " + w.say("Here, of those who were told, the text of the last was sent after %s.", w.seconds(r.Know.Max))
+	}
+	return site + " " + w.say("Here the text of the last of those with a place was sent after %s.", w.seconds(r.Know.Max))
+}
+
+// Scale says how much of that night this one was, which not everybody who reads the headline reads below.
+func (r *Result) Scale() string {
+	say := r.Speech().say
+	parts := say("on a PostgreSQL and an Apache Kafka")
+	if r.Options.embedded() {
+		parts = say("in one process, with SQLite and an embedded Kafka")
+	}
+	of := fmt.Sprintf("%.4g", 100*float64(r.Options.People)/FullNight)
+	return say("Asked to come were %s people, %s %% of the 337,620 who waited that night; the service ran %s.", number(r.Options.People), of, parts)
 }
 
 // Kept says in words whether the promises were kept.

@@ -124,7 +124,7 @@ func (r *Result) join(entries []*entry, texts func(func(text)) error) error {
 		for _, what := range e.Wrong {
 			r.contradicts(fmt.Sprintf("person %d: %s", e.N, what))
 		}
-		if e.Requests == 0 {
+		if e.Requests == 0 || e.Click.After(r.Ended) {
 			continue // was sent home before they clicked
 		}
 		r.Came++

@@ -262,7 +262,7 @@ func TestTheReportSaysWhatItsFiguresSay(t *testing.T) {
 		r.Samples = append(r.Samples, sample{At: r.Gate.Add(time.Duration(i) * time.Second), WaitSend: int64(100 * i)})
 	}
 	good := page(r)
-	for _, want := range []string{"3 people came at once. 2 have a place, and every one of them knows it.", "93 hours", "it &lt;stumbles&gt;", "not-eligible", "400"} {
+	for _, want := range []string{"3 people came at once. 2 have a place, and a text that says so was sent for every one of them.", "93 hours", "it &lt;stumbles&gt;", "not-eligible", "400"} {
 		if !strings.Contains(good, want) {
 			t.Errorf("the report does not say %q", want)
 		}
@@ -273,19 +273,33 @@ func TestTheReportSaysWhatItsFiguresSay(t *testing.T) {
 		}
 	}
 	bad := page(night(func(_ []*entry, ts *[]text) { *ts = (*ts)[1:2] }))
-	if strings.Contains(bad, "every one of them knows it") || !strings.Contains(bad, "Not everything went as promised") {
+	if strings.Contains(bad, "every one of them") || strings.Contains(bad, "the last of those with a place") ||
+		!strings.Contains(bad, "Not everything went as promised") || !strings.Contains(bad, "of those who were told, the text of the last") {
 		t.Error("the report praises a night in which somebody was not told")
+	}
+	if !strings.Contains(good, "Here the text of the last of those with a place was sent after 2.0 s.") {
+		t.Error("the report does not say when the last text was sent")
+	}
+	for people, scale := range map[int]string{5000: "5,000 people, 1.481 % of the 337,620 who waited that night; the service ran in one process", FullNight: "337,620 people, 100 %"} {
+		if s := (&Result{Options: Options{People: people}}).Scale(); !strings.Contains(s, scale) {
+			t.Errorf("%d people: %q", people, s)
+		}
 	}
 	stopped := night(nil)
 	stopped.Interrupted = true
-	if s := page(stopped); !strings.Contains(s, "stopped before its end") || strings.Contains(s, "every one of them knows it") {
+	if s := page(stopped); !strings.Contains(s, "stopped before its end") || strings.Contains(s, "every one of them") || !strings.Contains(s, "of those who were told, the text of the last") {
 		t.Error("the report does not say that the night was stopped")
+	}
+	early := &Result{Options: Options{}.withDefaults(), Interrupted: true, Gate: r.Gate, Ended: r.Gate.Add(-time.Second)}
+	knocked := []*entry{{Click: r.Gate.Add(time.Second), Requests: 1, Early: 1}}
+	if err := early.join(knocked, func(func(text)) error { return nil }); err != nil || early.Headline() != "The night was stopped before the gate opened." {
+		t.Errorf("%v, %q", err, early.Headline())
 	}
 	if s := page(&Result{Options: Options{}.withDefaults(), Interrupted: true}); !strings.Contains(s, "before anybody came") {
 		t.Error("a night without people has no report")
 	}
 	var b strings.Builder
-	if err := stopped.WriteText(&b); err != nil || !strings.Contains(b.String(), "stopped before its end") {
+	if err := stopped.WriteText(&b); err != nil || !strings.Contains(b.String(), "stopped before its end") || !strings.Contains(b.String(), "of those who were told, the last after") {
 		t.Errorf("%q, %v", b.String(), err)
 	}
 }
@@ -340,7 +354,7 @@ func TestTheKoreanReportIsKorean(t *testing.T) {
 	whole.Refusals = map[string]int{"not-eligible": 1, "not-open-yet": 1, "window-closed": 1, "slot-full": 1, "already-booked": 1}
 	whole.Look = spreadOf([]float64{0.05, 12, 400})
 	whole.Samples = []sample{{At: whole.Gate.Add(time.Second), WaitSend: 3}}
-	names := regexp.MustCompile(`^(ansim|serve|Postgre|log|Kafka|API|CPU|MiB|UTC|KST|api|relay|notifier|embedded|Apache|linux|amd64|go\d.*)$`)
+	names := regexp.MustCompile(`^(ansim|serve|Lite|Postgre|log|Kafka|API|CPU|MiB|UTC|KST|api|relay|notifier|embedded|Apache|linux|amd64|go\d.*)$`)
 	tags, styles := regexp.MustCompile(`<[^>]*>`), regexp.MustCompile(`(?s)<style>.*?</style>`)
 	for _, r := range []*Result{stopped, missed, whole} {
 		var b strings.Builder

@@ -53,6 +53,9 @@ func (r *Result) violations() (n int64) {
 	return n
 }
 
+// someUntold says that there are people with a place whose text nobody has seen, or may be.
+func (r *Result) someUntold() bool { return r.Interrupted || r.NotTold > 0 || r.NoAnswer > 0 }
+
 // lasted is the time from the first click to the last text.
 func (r *Result) lasted() time.Duration { return r.since(r.LastText) }
 
@@ -98,8 +101,12 @@ func (r *Result) WriteText(w io.Writer) error {
 	for _, why := range r.refusals() {
 		say("  refused: %s: %d", why, r.Refusals[why])
 	}
-	say("%d of those with a place were told by text; half of them within %s of their click, 99 of 100 within %s, the last after %s.", r.Told,
-		seconds(r.Know.P50), seconds(r.Know.P99), seconds(r.Know.Max))
+	last := "the last"
+	if r.someUntold() {
+		last = "of those who were told, the last"
+	}
+	say("For %d of those with a place a text that says so was sent; half of them within %s of their click, 99 of 100 within %s, %s after %s.", r.Told,
+		seconds(r.Know.P50), seconds(r.Know.P99), last, seconds(r.Know.Max))
 	say("From the first click to the last text: %s; %.0f people a second. To the last receipt: %s.", seconds(r.lasted().Seconds()), r.perSecond(),
 		seconds(r.since(r.LastReceipt).Seconds()))
 	f := r.Audit.Figures
