@@ -235,7 +235,15 @@ func (st *stage) reckon(ctx context.Context, w *watcher, res *Result) error {
 		return fmt.Errorf("judge: %w", err)
 	}
 	defer judge.Close()
-	report, err := audit.Run(ctx, judge, audit.Options{Log: log})
+	options := audit.Options{Log: log}
+	if !st.embedded() { // the embedded broker is its service's alone
+		cluster, err := st.KafkaAccess.Cluster("--kafka", st.Kafka)
+		if err != nil {
+			return err
+		}
+		options.Brokers, options.Dial = cluster.Brokers, cluster.Dial
+	}
+	report, err := audit.Run(ctx, judge, options)
 	if err != nil {
 		return fmt.Errorf("judge: %w", err)
 	}

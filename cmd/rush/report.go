@@ -87,15 +87,39 @@ func (r *Result) Scale() string {
 	return say("Asked to come were %s people, %s %% of the 337,620 who waited that night; the service ran %s.", number(r.Options.People), of, parts)
 }
 
-// Kept says in words whether the promises were kept.
-func (r *Result) Kept() string {
+// Kept says in words whether the promises were kept, and which of them this night could not show.
+func (r *Result) Kept() string { return r.kept(r.Speech()) }
+
+func (r *Result) kept(w Speech) string {
+	held, open := 0, 0
+	var empty []string
+	asked := map[string]bool{}
+	for _, i := range r.Audit.Invariants {
+		asked[i.ID] = true
+		switch {
+		case i.Violations > 0:
+		case i.Open > 0:
+			open++
+		case i.Checked == 0:
+			empty = append(empty, i.ID)
+		default:
+			held++
+		}
+	}
+	said := []string{w.say("%s promises were asked about, and %s of them hold.", number(len(r.Audit.Invariants)), number(held))}
 	if n := r.violations(); n > 0 {
-		return r.Speech().say("%s violations were found.", number(n))
+		said = append(said, w.say("%s violations were found.", number(n)))
 	}
-	if r.Audit.Failed(true) {
-		return r.Speech().say("Nothing is broken; some of it was still open when the night ended.")
+	if open > 0 {
+		said = append(said, w.say("Of %s some was still open when the night ended.", number(open)))
 	}
-	return r.Speech().say("Every one holds.")
+	if len(empty) > 0 {
+		said = append(said, w.say("There was nothing to check for %s (%s).", number(len(empty)), strings.Join(empty, ", ")))
+	}
+	if !asked["I14"] {
+		said = append(said, w.say("I14, that the topic and the outbox hold the same events, was not asked about."))
+	}
+	return strings.Join(said, " ")
 }
 
 // Refused are the reasons with their numbers of people.

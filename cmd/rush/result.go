@@ -38,7 +38,7 @@ type Result struct {
 	Overloaded, Unanswered, Full int
 	Cancelled, ForOthers         int
 	Told, NotTold                int // people with a place, with and without a text that says so
-	Phantoms                     int // texts about a place that nobody was told of
+	Phantoms                     int // texts about a place that nobody was told of; means nothing when Interrupted
 	Wrong                        []string
 	Texts                        int
 	Answer, Know, Look           spread // seconds
@@ -169,9 +169,6 @@ func (r *Result) join(entries []*entry, texts func(func(text)) error) error {
 		if !known[c] {
 			r.Phantoms++
 		}
-	}
-	if r.Interrupted { // the crowd went home while answers were under way
-		r.Phantoms = 0
 	}
 	r.Answer, r.Know, r.Look = spreadOf(answer), spreadOf(know), spreadOf(look)
 	return nil

@@ -298,6 +298,9 @@ func TestTheReportSaysWhatItsFiguresSay(t *testing.T) {
 	if s := page(&Result{Options: Options{}.withDefaults(), Interrupted: true}); !strings.Contains(s, "before anybody came") {
 		t.Error("a night without people has no report")
 	}
+	if n := stopped.Summary().Phantoms; n != nil || !strings.Contains(page(stopped), "<b>–</b><span>texts about a place that nobody was told of") {
+		t.Error("phantoms that nobody counted are said to be none")
+	}
 	var b strings.Builder
 	if err := stopped.WriteText(&b); err != nil || !strings.Contains(b.String(), "stopped before its end") || !strings.Contains(b.String(), "of those who were told, the last after") {
 		t.Errorf("%q, %v", b.String(), err)
@@ -326,6 +329,28 @@ func TestWhatAFaultDid(t *testing.T) {
 		{"4 s", "0 requests to the provider"}, {"–", "–"}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// TestOnlyWhatWasCheckedHolds: a promise of which there was nothing to check, or which nobody asked about, is not said to hold.
+func TestOnlyWhatWasCheckedHolds(t *testing.T) {
+	t.Parallel()
+	const notAsked = " I14, that the topic and the outbox hold the same events, was not asked about."
+	for want, all := range map[string][]audit.Invariant{
+		"2 promises were asked about, and 2 of them hold.":                                                           {{ID: "I1", Checked: 3}, {ID: "I14", Checked: 1}},
+		"3 promises were asked about, and 1 of them hold. There was nothing to check for 2 (I8, I9)." + notAsked:     {{ID: "I1", Checked: 3}, {ID: "I8"}, {ID: "I9"}},
+		"2 promises were asked about, and 0 of them hold. 4 violations were found." + notAsked:                       {{ID: "I1", Checked: 3, Violations: 1}, {ID: "I4", Violations: 3}},
+		"2 promises were asked about, and 1 of them hold. Of 1 some was still open when the night ended." + notAsked: {{ID: "I1", Checked: 3}, {ID: "I4", Checked: 2, Open: 2}},
+	} {
+		r := night(nil)
+		r.Audit.Invariants = all
+		if got := r.Kept(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+		var b strings.Builder
+		if err := r.WriteText(&b); err != nil || !r.Audit.Failed(true) && !strings.HasSuffix(b.String(), want+"\n") {
+			t.Errorf("%q, %v", b.String(), err)
+		}
 	}
 }
 

@@ -18,7 +18,7 @@ type Summary struct {
 	NoAnswer    int            `json:"no_answer"`
 	Told        int            `json:"told"`
 	NotTold     int            `json:"not_told"`
-	Phantoms    int            `json:"phantoms"`
+	Phantoms    *int           `json:"phantoms"` // null when they were not counted
 	Lost        int64          `json:"lost"`
 	Duplicates  int64          `json:"duplicates"`
 	Risked      int64          `json:"duplicates_risked"`
@@ -40,7 +40,7 @@ type Summary struct {
 func (r *Result) Summary() Summary {
 	f := r.Audit.Figures
 	s := Summary{People: r.Options.People, Came: r.Came, Booked: r.Booked, Refused: r.Refusals, NoAnswer: r.NoAnswer, Told: r.Told,
-		NotTold: r.NotTold, Phantoms: r.Phantoms, Lost: f.Lost, Duplicates: f.Duplicates, Risked: f.Risked, Oversold: f.Oversold,
+		NotTold: r.NotTold, Phantoms: r.phantoms(), Lost: f.Lost, Duplicates: f.Duplicates, Risked: f.Risked, Oversold: f.Oversold,
 		Violations: r.violations(), Seconds: r.lasted().Seconds(), Receipts: r.since(r.LastReceipt).Seconds(), Unconfirmed: f.Queue.Poll, PerSecond: r.perSecond(), KnowP50: r.Know.P50, KnowP99: r.Know.P99,
 		KnowMax: r.Know.Max, Requests: r.Requests, Interrupted: r.Interrupted, OK: r.OK()}
 	return s
@@ -55,6 +55,15 @@ func (r *Result) violations() (n int64) {
 
 // someUntold says that there are people with a place whose text nobody has seen, or may be.
 func (r *Result) someUntold() bool { return r.Interrupted || r.NotTold > 0 || r.NoAnswer > 0 }
+
+// phantoms are the texts about a place that nobody was told of. They are not counted in a night that was stopped: the crowd went
+// home while answers were under way.
+func (r *Result) phantoms() *int {
+	if r.Interrupted {
+		return nil
+	}
+	return &r.Phantoms
+}
 
 // lasted is the time from the first click to the last text.
 func (r *Result) lasted() time.Duration { return r.since(r.LastText) }
@@ -113,7 +122,11 @@ func (r *Result) WriteText(w io.Writer) error {
 	if n := f.Queue.Poll; n > 0 {
 		say("  of %d texts the phone network has not said yet what became", n)
 	}
-	say("Not told %d, lost %d, texts about nobody's place %d, duplicates %d (risked on purpose %d), oversold %d.", r.NotTold, f.Lost, r.Phantoms,
+	phantoms := "not counted"
+	if n := r.phantoms(); n != nil {
+		phantoms = number(*n)
+	}
+	say("Not told %d, lost %d, texts about nobody's place %s, duplicates %d (risked on purpose %d), oversold %d.", r.NotTold, f.Lost, phantoms,
 		f.Duplicates, f.Risked, f.Oversold)
 	for _, what := range r.Wrong {
 		say("  contradiction: %s", what)
@@ -124,7 +137,7 @@ func (r *Result) WriteText(w io.Writer) error {
 	if r.Audit.Failed(true) {
 		return r.Audit.WriteText(w)
 	}
-	say("All %d invariants hold.", len(r.Audit.Invariants))
+	say("%s", r.kept(Speech{}))
 	return nil
 }
 
