@@ -20,16 +20,29 @@ const plainEvery = 2 * time.Second
 type progress struct {
 	out  io.Writer
 	bars *mpb.Progress // nil: lines
-	each []bar
+	each []bar         // none before the gate opens
 	last time.Time
 	then rush.Progress // as it was for the last line
 }
 
-// bar is one of the steps that a text goes through.
+// bar shows one of the steps that a text goes through.
 type bar struct {
-	name string
+	step
 	*mpb.Bar
-	at func(rush.Progress) (done, of int64)
+}
+
+type step struct {
+	name string
+	at   func(rush.Progress) (done, of int64)
+}
+
+func steps() []step {
+	return []step{
+		{"answered", func(x rush.Progress) (int64, int64) { return x.Booked + x.Refused, int64(x.People) }},
+		{"published", func(x rush.Progress) (int64, int64) { return x.Published, x.Events }},
+		{"texted", func(x rush.Progress) (int64, int64) { return x.Texted, x.Texts }},
+		{"delivered", func(x rush.Progress) (int64, int64) { return x.Arrived, x.Texts }},
+	}
 }
 
 func newProgress(out io.Writer) *progress {
@@ -39,30 +52,42 @@ func newProgress(out io.Writer) *progress {
 		return p
 	}
 	p.bars = mpb.New(mpb.WithOutput(out), mpb.WithWidth(48))
-	for _, b := range []bar{
-		{name: "booked", at: func(x rush.Progress) (int64, int64) { return x.Booked + x.Refused, int64(x.People) }},
-		{name: "published", at: func(x rush.Progress) (int64, int64) { return x.Published, x.Expected }},
-		{name: "texted", at: func(x rush.Progress) (int64, int64) { return x.Texted, x.Expected }},
-		{name: "delivered", at: func(x rush.Progress) (int64, int64) { return x.Arrived, x.Expected }},
-	} {
-		b.Bar = p.bars.AddBar(0, mpb.PrependDecorators(decor.Name(b.name, decor.WCSyncSpaceR), decor.CountersNoUnit("%d of %d", decor.WCSyncSpace)),
-			mpb.AppendDecorators(decor.AverageSpeed(0, "%.0f/s", decor.WCSyncSpace), decor.Name("  "), decor.AverageETA(decor.ET_STYLE_MMSS)))
-		p.each = append(p.each, b)
-	}
 	return p
+}
+
+// begin adds the bars, whose rates count from the gate on.
+func (p *progress) begin(gate time.Time) {
+	for _, s := range steps() {
+		b := p.bars.AddBar(0, mpb.PrependDecorators(decor.Name(s.name, decor.WCSyncSpaceR), decor.CountersNoUnit("%d of %d", decor.WCSyncSpace)),
+			mpb.AppendDecorators(decor.NewAverageSpeed(0, "%.0f/s", gate, decor.WCSyncSpace), decor.Name("  "),
+				decor.Any(func(s decor.Statistics) string { return toGo(s.Current, s.Total, time.Since(gate)) })))
+		p.each = append(p.each, bar{s, b})
+	}
+}
+
+// toGo is how long the rest takes at the pace until now, which is not known as long as nothing is done.
+func toGo(done, of int64, since time.Duration) string {
+	if done == 0 {
+		return "--:--"
+	}
+	s := int64(since.Seconds() / float64(done) * float64(of-done))
+	return fmt.Sprintf("%02d:%02d", s/60, s%60)
 }
 
 // watch is told how far the rush is.
 func (p *progress) watch(x rush.Progress) {
+	now := time.Now()
 	if p.bars != nil {
+		if len(p.each) == 0 && x.At >= 0 {
+			p.begin(now.Add(-x.At))
+		}
 		for _, b := range p.each {
 			done, of := b.at(x)
-			b.SetTotal(max(of, done+1), false) // full only when it is over: more may come
 			b.SetCurrent(done)
+			b.SetTotal(max(of, done), x.Over && done >= of) // more may come until it is over
 		}
 		return
 	}
-	now := time.Now()
 	if now.Sub(p.last) < plainEvery && !x.Over {
 		return
 	}

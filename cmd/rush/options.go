@@ -59,7 +59,7 @@ type Options struct {
 	Language    Language // of the report; English unless told
 	Elsewhere   bool     // lets database and brokers be on another machine
 	Program     string   // the binary of this program
-	// Watch is told how far the night is, twice a second.
+	// Watch is told how far the night is, once a second.
 	Watch func(Progress)
 	// Say is told what happens, a line each.
 	Say func(string)
@@ -67,12 +67,14 @@ type Options struct {
 
 // Progress is how far the night is.
 type Progress struct {
-	At                                   time.Duration // since the gate opened; negative before
-	People                               int
-	Clicked, Booked, Refused             int64
-	Published, Expected, Texted, Arrived int64 // Expected is how many texts there will be, as far as is known
-	WaitPublish, WaitSend, Unknown       int64
-	Over                                 bool // this is the last one
+	At                         time.Duration // since the gate opened; negative before
+	People                     int
+	Clicked, Booked, Refused   int64
+	Published, Texted, Arrived int64
+	// Events and Texts are how many there will be of each, as far as is known: those that are there, and one for each person who has
+	// no answer yet.
+	Events, Texts int64
+	Over          bool // this is the last one
 }
 
 func (o Options) withDefaults() Options {

@@ -354,6 +354,25 @@ func TestOnlyWhatWasCheckedHolds(t *testing.T) {
 	}
 }
 
+// TestWhatIsExpectedIsMoreThanWhatIsThere as long as people have no answer, and changes or texts wait.
+func TestWhatIsExpectedIsMoreThanWhatIsThere(t *testing.T) {
+	t.Parallel()
+	w := &watcher{st: &stage{Options: Options{People: 100}}}
+	for name, c := range map[string]struct {
+		at            sample
+		events, texts int64
+	}{
+		"before the gate":              {sample{}, 100, 100},
+		"all booked, little published": {sample{tally: tally{Booked: 100}, Published: 1, Texted: 1}, 100, 100},
+		"in the rush":                  {sample{tally: tally{Booked: 50, Refused: 2}, Published: 55, WaitPublish: 5, Texted: 40, WaitSend: 15, Unknown: 1}, 60 + 48, 56 + 48},
+		"the end":                      {sample{tally: tally{Booked: 98, Refused: 2}, Published: 103, Texted: 110}, 103, 110},
+	} {
+		if p := w.progress(c.at, false); p.Events != c.events || p.Texts != c.texts {
+			t.Errorf("%s: %d events, %d texts, want %d and %d", name, p.Events, p.Texts, c.events, c.texts)
+		}
+	}
+}
+
 // TestTheKoreanReportIsKorean: whatever the report says, it says in Korean but for names and units.
 func TestTheKoreanReportIsKorean(t *testing.T) {
 	t.Parallel()

@@ -104,9 +104,10 @@ func (w *watcher) look(ctx context.Context, over bool) {
 
 // progress is a sample in the words of whoever watches.
 func (w *watcher) progress(s sample, over bool) Progress {
+	toCome := int64(w.st.People) - s.Booked - s.Refused
 	return Progress{At: s.At.Sub(w.st.gate), People: w.st.People, Clicked: s.Clicked, Booked: s.Booked, Refused: s.Refused,
-		Published: s.Published, Texted: s.Texted, Arrived: s.Arrived, Expected: max(s.Texted, s.Booked),
-		WaitPublish: s.WaitPublish, WaitSend: s.WaitSend, Unknown: s.Unknown, Over: over}
+		Published: s.Published, Texted: s.Texted, Arrived: s.Arrived, Over: over,
+		Events: max(s.Booked, s.Published+s.WaitPublish) + toCome, Texts: max(s.Booked, s.Texted+s.WaitSend+s.Unknown) + toCome}
 }
 
 // all are the samples so far.
