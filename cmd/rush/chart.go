@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// series is one line of a chart: a value for each second.
+// series is one line of a chart: a value for each second, not a number where it is not known.
 type series struct {
 	Name   string
 	Values []float64
@@ -46,7 +46,9 @@ func (c chart) seconds() (n int) {
 func (c chart) most() (most float64) {
 	for _, s := range c.Series {
 		for _, v := range s.Values {
-			most = max(most, v)
+			if v > most { // never true of what is not known
+				most = v
+			}
 		}
 	}
 	return most
@@ -54,7 +56,10 @@ func (c chart) most() (most float64) {
 
 // SVG draws it. All that goes into it are numbers and our own words.
 func (c chart) SVG() template.HTML {
-	n, most := max(2, c.seconds()), nice(c.most())
+	n, most := max(2, c.seconds()), 4*nice(c.most()/4) // of which each quarter is a whole number
+	for _, m := range c.Marks {                        // also after the last value
+		n = max(n, int(math.Ceil(m.At))-c.From+1)
+	}
 	x := func(i float64) float64 { return left + (wide-left-right)*i/float64(n-1) }
 	y := func(v float64) float64 { return high - underside - (high-underside-top)*v/most }
 	var b strings.Builder
@@ -74,11 +79,24 @@ func (c chart) SVG() template.HTML {
 			at, at, top, high-underside, at, top-3, m.Number)
 	}
 	for i, s := range c.Series {
-		points := make([]string, 0, len(s.Values))
+		var points []string
+		draw := func() {
+			if len(points) == 1 { // a dot, which is a line to where it is
+				points = append(points, points[0])
+			}
+			if len(points) > 0 {
+				fmt.Fprintf(&b, `<polyline class="line s%d" points="%s"/>`, i, strings.Join(points, " "))
+			}
+			points = nil
+		}
 		for j, v := range s.Values {
+			if math.IsNaN(v) {
+				draw()
+				continue
+			}
 			points = append(points, fmt.Sprintf("%.1f,%.1f", x(float64(j)), y(v)))
 		}
-		fmt.Fprintf(&b, `<polyline class="line s%d" points="%s"/>`, i, strings.Join(points, " "))
+		draw()
 	}
 	b.WriteString("</svg>")
 	return template.HTML(b.String())
@@ -87,7 +105,7 @@ func (c chart) SVG() template.HTML {
 // rows is how long the table behind a chart may be.
 const rows = 40
 
-// Row is a line of the table: the mean of some seconds.
+// Row is a line of the table: the mean of some seconds, as far as they are known.
 type Row struct {
 	When   string
 	Values []string
@@ -104,11 +122,17 @@ func (c chart) Table() (out []Row) {
 			r.When = c.Speech.say("%s to %s s", thousands(float64(c.From+from)), thousands(float64(c.From+to-1)))
 		}
 		for _, s := range c.Series {
-			sum := 0.0
+			sum, known := 0.0, 0
 			for _, v := range s.Values[min(from, len(s.Values)):min(to, len(s.Values))] {
-				sum += v
+				if !math.IsNaN(v) {
+					sum, known = sum+v, known+1
+				}
 			}
-			r.Values = append(r.Values, thousands(sum/float64(to-from)))
+			mean := "–"
+			if known > 0 {
+				mean = thousands(sum / float64(known))
+			}
+			r.Values = append(r.Values, mean)
 		}
 		out = append(out, r)
 	}
@@ -181,8 +205,9 @@ func thousands(v float64) string {
 	return strings.Join(parts, ",")
 }
 
-func floats(ints []int) []float64 {
-	out := make([]float64, len(ints))
+// floats are the numbers of n seconds; after the last of them nothing happened any more.
+func floats(ints []int, n int) []float64 {
+	out := make([]float64, n)
 	for i, n := range ints {
 		out[i] = float64(n)
 	}

@@ -91,7 +91,7 @@ var korean = map[string]string{
 	"texts":          "문자",
 	"What waited":    "기다린 것",
 	"at that moment": "그 순간",
-	"Changes that were not yet in Kafka, texts that were not yet sent, and texts of which the answer was lost, at each second.": "아직 Kafka에 없는 변경, 아직 보내지 않은 문자, 응답을 잃은 문자를 1초마다 나타냅니다.",
+	"Changes that were not yet in Kafka, texts that were not yet sent, and texts of which the answer was lost, at each second. A gap is where no process could say.": "아직 Kafka에 없는 변경, 아직 보내지 않은 문자, 응답을 잃은 문자를 1초마다 나타냅니다. 선이 끊긴 곳은 어느 프로세스도 말해 주지 못한 때입니다.",
 	"not in Kafka yet":              "아직 Kafka에 없음",
 	"texts not sent yet":            "아직 보내지 않은 문자",
 	"answers lost":                  "잃은 응답",

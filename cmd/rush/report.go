@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -273,28 +274,47 @@ func (r *Result) marks() (out []mark) {
 // Pace is how many people clicked and got a place, and how many texts went out, each second.
 func (r *Result) Pace() chart {
 	say := r.Speech().say
+	n := max(len(r.Clicks), len(r.Bookings), len(r.Sent))
 	return chart{Speech: r.Speech(), ID: "pace", Title: say("The night, second by second"), Unit: say("a second"), Marks: r.marks(),
 		What:   say("Clicks, bookings and texts a second, from the opening of the gate on. Numbers at the top are the faults below."),
-		Series: []series{{say("clicks"), floats(r.Clicks)}, {say("bookings"), floats(r.Bookings)}, {say("texts"), floats(r.Sent)}}}
+		Series: []series{{say("clicks"), floats(r.Clicks, n)}, {say("bookings"), floats(r.Bookings, n)}, {say("texts"), floats(r.Sent, n)}}}
 }
 
-// Waits is what waited.
+// Waits is what waited. A second in which nobody looked shows what the look before found, and one in which nobody could say is a gap.
 func (r *Result) Waits() chart {
 	say := r.Speech().say
 	c := chart{Speech: r.Speech(), ID: "waits", Title: say("What waited"), Unit: say("at that moment"), Marks: r.marks(),
-		What: say("Changes that were not yet in Kafka, texts that were not yet sent, and texts of which the answer was lost, at each second.")}
-	var publish, send, unknown []float64
-	for _, s := range r.Samples {
-		n := int(s.At.Sub(r.Gate) / time.Second)
-		if s.At.Before(r.Gate) || n > len(r.Sent)+30 {
-			continue
+		What: say("Changes that were not yet in Kafka, texts that were not yet sent, and texts of which the answer was lost, at each second. A gap is where no process could say.")}
+	line := func(name string, of func(sample) (value int64, known bool)) {
+		var values []float64
+		looked := -1 // the second of the last look
+		for _, s := range r.Samples {
+			n := int(s.At.Sub(r.Gate) / time.Second)
+			if s.At.Before(r.Gate) || n > len(r.Sent)+30 {
+				continue
+			}
+			for len(values) <= n {
+				last := math.NaN()
+				if len(values) > 0 {
+					last = values[len(values)-1]
+				}
+				values = append(values, last)
+			}
+			v, known := of(s)
+			switch {
+			case known && looked == n && values[n] > float64(v): // the most of that second
+			case known:
+				values[n] = float64(v)
+			case looked != n:
+				values[n] = math.NaN()
+			}
+			looked = n
 		}
-		for len(publish) <= n {
-			publish, send, unknown = append(publish, 0), append(send, 0), append(unknown, 0)
-		}
-		publish[n], send[n], unknown[n] = max(publish[n], float64(s.WaitPublish)), max(send[n], float64(s.WaitSend)), max(unknown[n], float64(s.Unknown))
+		c.Series = append(c.Series, series{say(name), values})
 	}
-	c.Series = []series{{say("not in Kafka yet"), publish}, {say("texts not sent yet"), send}, {say("answers lost"), unknown}}
+	line("not in Kafka yet", func(s sample) (int64, bool) { return s.WaitPublish, s.Told })
+	line("texts not sent yet", func(s sample) (int64, bool) { return s.WaitSend, s.Told })
+	line("answers lost", func(s sample) (int64, bool) { return s.Unknown, s.Told })
 	return c
 }
 

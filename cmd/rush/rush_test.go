@@ -3,7 +3,9 @@ package rush
 import (
 	"errors"
 	"fmt"
+	"math"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -259,7 +261,7 @@ func TestTheReportSaysWhatItsFiguresSay(t *testing.T) {
 	r := night(nil)
 	r.Faults = []happened{{At: r.Gate.Add(time.Second), Until: r.Gate.Add(2 * time.Second), What: "it <stumbles>"}}
 	for i := range 5 {
-		r.Samples = append(r.Samples, sample{At: r.Gate.Add(time.Duration(i) * time.Second), WaitSend: int64(100 * i)})
+		r.Samples = append(r.Samples, sample{At: r.Gate.Add(time.Duration(i) * time.Second), Told: true, WaitSend: int64(100 * i)})
 	}
 	good := page(r)
 	for _, want := range []string{"3 people came at once. 2 have a place, and a text that says so was sent for every one of them.", "93 hours", "it &lt;stumbles&gt;", "not-eligible", "400"} {
@@ -373,6 +375,46 @@ func TestWhatIsExpectedIsMoreThanWhatIsThere(t *testing.T) {
 	}
 }
 
+// TestAChartInventsNothing: what nobody could say is a gap, the axis says what its lines are at, and every fault is in the picture.
+func TestAChartInventsNothing(t *testing.T) {
+	t.Parallel()
+	r := &Result{Options: Options{}.withDefaults(), Gate: time.Date(2026, 7, 19, 11, 0, 0, 0, time.UTC), Sent: []int{45, 0, 0, 1}, Clicks: []int{3}}
+	at := func(s float64) time.Time { return r.Gate.Add(time.Duration(s * float64(time.Second))) }
+	r.Samples = []sample{{At: at(-1), Told: true, WaitSend: 9}, {At: at(1.1), Told: true, WaitSend: 5}, {At: at(3), WaitSend: 5}, {At: at(4), Told: true, WaitSend: 2}}
+	var got []string
+	for _, row := range r.Waits().Table() {
+		got = append(got, row.Values[1])
+	}
+	if want := []string{"–", "5", "5", "–", "2"}; !cmp.Equal(got, want) {
+		t.Errorf("of texts that waited the table says %q, want %q", got, want)
+	}
+	if n := strings.Count(string(r.Waits().SVG()), `class="line s1"`); n != 2 {
+		t.Errorf("the line has %d pieces", n)
+	}
+	r.Faults = []happened{{At: at(7.5), Until: at(8)}}
+	for _, row := range r.Pace().Table()[1:] {
+		if row.Values[0] != "0" {
+			t.Errorf("after the last click %s click", row.Values[0])
+		}
+	}
+	svg := string(r.Pace().SVG())
+	for _, tick := range []string{">0<", ">20<", ">40<", ">60<", ">80<", ">8 s<"} {
+		if !strings.Contains(svg, tick) {
+			t.Errorf("the axes of %s have no %s", svg, tick)
+		}
+	}
+	mark := regexp.MustCompile(`class="mark" x1="([0-9.]+)"`).FindStringSubmatch(svg)
+	if x, err := strconv.ParseFloat(mark[1], 64); err != nil || x > wide-right {
+		t.Errorf("the fault is at %g of %g", x, wide)
+	}
+	for most := range 300 {
+		top := 4 * nice(float64(most)/4)
+		if top < float64(most) || top/4 != math.Trunc(top/4) {
+			t.Errorf("an axis to %g for %d", top, most)
+		}
+	}
+}
+
 // TestTheKoreanReportIsKorean: whatever the report says, it says in Korean but for names and units.
 func TestTheKoreanReportIsKorean(t *testing.T) {
 	t.Parallel()
@@ -397,7 +439,7 @@ func TestTheKoreanReportIsKorean(t *testing.T) {
 	whole.Costs = []usage{{Name: "network", CPU: time.Second}, {Name: "crowd", CPU: time.Minute, Memory: 1 << 20}}
 	whole.Refusals = map[string]int{"not-eligible": 1, "not-open-yet": 1, "window-closed": 1, "slot-full": 1, "already-booked": 1}
 	whole.Look = spreadOf([]float64{0.05, 12, 400})
-	whole.Samples = []sample{{At: whole.Gate.Add(time.Second), WaitSend: 3}}
+	whole.Samples = []sample{{At: whole.Gate.Add(time.Second), Told: true, WaitSend: 3}}
 	names := regexp.MustCompile(`^(ansim|serve|Lite|Postgre|log|Kafka|API|CPU|MiB|UTC|KST|api|relay|notifier|embedded|Apache|linux|amd64|go\d.*)$`)
 	tags, styles := regexp.MustCompile(`<[^>]*>`), regexp.MustCompile(`(?s)<style>.*?</style>`)
 	for _, r := range []*Result{stopped, missed, whole} {

@@ -22,6 +22,7 @@ type sample struct {
 	Published   int64 // events that Kafka has
 	Texted      int64 // texts that the network took
 	Arrived     int64 // texts on their phones
+	Told        bool  // a process of the service told of what waits; else it is as it was at the look before
 	WaitPublish int64 // outbox rows that are not in Kafka yet
 	WaitSend    int64 // messages to be sent or under way
 	Unknown     int64 // messages whose answer was lost
@@ -65,7 +66,7 @@ func (w *watcher) look(ctx context.Context, over bool) {
 	s := sample{tally: w.tally}
 	if n := len(w.samples); n > 0 { // what cannot be asked now is as it was
 		last := w.samples[n-1]
-		last.tally = w.tally
+		last.tally, last.Told = w.tally, false
 		s = last
 	}
 	w.mu.Unlock()
@@ -83,6 +84,7 @@ func (w *watcher) look(ctx context.Context, over bool) {
 			s.WaitPublish = int64(v)
 		}
 		if f := figures["ansim_messages_waiting"]; f != nil {
+			s.Told = true
 			pending, _ := sum(f, "pending")
 			sending, _ := sum(f, "sending")
 			unknown, _ := sum(f, "unknown")
