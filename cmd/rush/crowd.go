@@ -51,8 +51,11 @@ type entry struct {
 	Early      int       `json:"early,omitempty"`
 	Overloaded int       `json:"overloaded,omitempty"`
 	Unanswered int       `json:"unanswered,omitempty"`
-	Full       int       `json:"full,omitempty"` // times that their place was taken
-	Looked     float64   `json:"looked,omitempty"`
+	Full       int       `json:"full,omitempty"`     // times that their place was taken
+	Looked     float64   `json:"looked,omitempty"`   // how long they waited for the answer to whether they are booked, in seconds
+	LookedAt   time.Time `json:"looked_at,omitzero"` // when they had it
+	Lookups    int       `json:"lookups,omitempty"`  // requests for it
+	Cancels    int       `json:"cancels,omitempty"`  // requests to give the place back
 	Booker     bool      `json:"booker,omitempty"`
 	Cancelled  bool      `json:"cancelled,omitempty"`
 	Wrong      []string  `json:"wrong,omitempty"` // answers that contradict each other

@@ -259,6 +259,7 @@ func (st *stage) reckon(ctx context.Context, w *watcher, res *Result) error {
 		return err
 	}
 	res.Samples = w.all()
+	res.Delivered = res.Samples[len(res.Samples)-1].Arrived
 	if err := st.describe(ctx, res); err != nil {
 		return err
 	}

@@ -271,20 +271,21 @@ func (r *Result) marks() (out []mark) {
 	return out
 }
 
-// Pace is how many people clicked and got a place, and how many texts went out, each second.
+// Pace is how many people clicked, got a place and were told so when they asked, and how many texts went out, each second.
 func (r *Result) Pace() chart {
 	say := r.Speech().say
-	n := max(len(r.Clicks), len(r.Bookings), len(r.Sent))
+	n := max(len(r.Clicks), len(r.Bookings), len(r.Sent), len(r.Looks))
 	return chart{Speech: r.Speech(), ID: "pace", Title: say("The night, second by second"), Unit: say("a second"), Marks: r.marks(),
-		What:   say("Clicks, bookings and texts a second, from the opening of the gate on. Numbers at the top are the faults below."),
-		Series: []series{{say("clicks"), floats(r.Clicks, n)}, {say("bookings"), floats(r.Bookings, n)}, {say("texts"), floats(r.Sent, n)}}}
+		What: say("Clicks, bookings, texts and answers to “am I booked?” a second, from the opening of the gate on. Numbers at the top are the faults below."),
+		Series: []series{{say("clicks"), floats(r.Clicks, n)}, {say("bookings"), floats(r.Bookings, n)}, {say("texts"), floats(r.Sent, n)},
+			{say("look-ups"), floats(r.Looks, n)}}}
 }
 
 // Waits is what waited. A second in which nobody looked shows what the look before found, and one in which nobody could say is a gap.
 func (r *Result) Waits() chart {
 	say := r.Speech().say
 	c := chart{Speech: r.Speech(), ID: "waits", Title: say("What waited"), Unit: say("at that moment"), Marks: r.marks(),
-		What: say("Changes that were not yet in Kafka, texts that were not yet sent, and texts of which the answer was lost, at each second. A gap is where no process could say.")}
+		What: say("Changes that were not yet in Kafka, those in Kafka that the notifiers had not taken in (Kafka's lag, as the brokers said within the last five seconds), texts that were not yet sent, and texts of which the answer was lost, at each second. A gap is where no process could say.")}
 	line := func(name string, of func(sample) (value int64, known bool)) {
 		var values []float64
 		looked := -1 // the second of the last look
@@ -313,6 +314,7 @@ func (r *Result) Waits() chart {
 		c.Series = append(c.Series, series{say(name), values})
 	}
 	line("not in Kafka yet", func(s sample) (int64, bool) { return s.WaitPublish, s.Told })
+	line("in Kafka, not taken in yet", func(s sample) (int64, bool) { return s.Lag, s.LagTold })
 	line("texts not sent yet", func(s sample) (int64, bool) { return s.WaitSend, s.Told })
 	line("answers lost", func(s sample) (int64, bool) { return s.Unknown, s.Told })
 	return c

@@ -34,15 +34,18 @@ type Result struct {
 	// From the crowd's history and the network's log.
 	Came, Booked, NoAnswer       int
 	Refusals                     map[string]int // people, by the reason
-	Requests, Early              int
+	Requests, Early              int            // for a place
+	Lookups, Cancels             int            // requests
 	Overloaded, Unanswered, Full int
 	Cancelled, ForOthers         int
 	Told, NotTold                int // people with a place, with and without a text that says so
 	Phantoms                     int // texts about a place that nobody was told of; means nothing when Interrupted
 	Wrong                        []string
 	Texts                        int
+	Delivered                    int64  // of them, as the phone network says
 	Answer, Know, Look           spread // seconds
 	Clicks, Bookings, Sent       []int  // a second, from the first second of the gate on
+	Looks                        []int  // people who asked and were told that they are booked, a second
 	Due                          []int  // how many waited for their text throughout that second
 	FirstClick, LastText         time.Time
 	LastReceipt                  time.Time // of those that the phone network has given; zero when there is none
@@ -121,6 +124,7 @@ func (r *Result) join(entries []*entry, texts func(func(text)) error) error {
 	for _, e := range entries {
 		r.Requests, r.Early, r.Full = r.Requests+e.Requests, r.Early+e.Early, r.Full+e.Full
 		r.Overloaded, r.Unanswered = r.Overloaded+e.Overloaded, r.Unanswered+e.Unanswered
+		r.Lookups, r.Cancels = r.Lookups+e.Lookups, r.Cancels+e.Cancels
 		for _, what := range e.Wrong {
 			r.contradicts(fmt.Sprintf("person %d: %s", e.N, what))
 		}
@@ -147,6 +151,7 @@ func (r *Result) join(entries []*entry, texts func(func(text)) error) error {
 		answer = append(answer, e.Answered.Sub(e.Click).Seconds())
 		if e.Looked > 0 {
 			look = append(look, e.Looked)
+			perSecond(&r.Looks, e.LookedAt)
 		}
 		if e.Booker {
 			r.ForOthers++

@@ -191,7 +191,7 @@ func night(change func(entries []*entry, texts *[]text)) *Result {
 	at := func(s float64) time.Time { return gate.Add(time.Duration(s * float64(time.Second))) }
 	entries := []*entry{
 		{N: 0, Click: at(0), Answered: at(.1), Outcome: booked, ID: "a", Code: "AAAAA-AAAAA", Requests: 2, Early: 1},
-		{N: 1, Click: at(1), Answered: at(1.1), Outcome: booked, ID: "b", Code: "BBBBB-BBBBB", Requests: 1, Cancelled: true, Looked: .01},
+		{N: 1, Click: at(1), Answered: at(1.1), Outcome: booked, ID: "b", Code: "BBBBB-BBBBB", Requests: 1, Cancelled: true, Looked: .01, LookedAt: at(2.5), Lookups: 2, Cancels: 1},
 		{N: 2, Click: at(1), Answered: at(1.2), Outcome: "not-eligible", Requests: 1},
 		{N: 3, Click: at(9)},
 	}
@@ -226,7 +226,8 @@ func TestWhatPeopleWereToldIsHeldAgainstTheTexts(t *testing.T) {
 	}
 	r := night(nil)
 	if !r.OK() || r.Came != 3 || r.Booked != 2 || r.Told != 2 || r.Refusals["not-eligible"] != 1 || r.Know.Max != 2 || r.Know.P50 != 2 ||
-		r.Early != 1 || r.lasted() != 4*time.Second || !cmp.Equal(r.Sent, []int{1, 0, 0, 1, 1}) || !cmp.Equal(r.Clicks, []int{1, 2}) {
+		r.Early != 1 || r.lasted() != 4*time.Second || !cmp.Equal(r.Sent, []int{1, 0, 0, 1, 1}) || !cmp.Equal(r.Clicks, []int{1, 2}) ||
+		!cmp.Equal(r.Looks, []int{0, 0, 1}) || r.Lookups != 2 || r.Cancels != 1 {
 		t.Errorf("%+v", r)
 	}
 	for name, c := range map[string]struct {
@@ -380,15 +381,19 @@ func TestAChartInventsNothing(t *testing.T) {
 	t.Parallel()
 	r := &Result{Options: Options{}.withDefaults(), Gate: time.Date(2026, 7, 19, 11, 0, 0, 0, time.UTC), Sent: []int{45, 0, 0, 1}, Clicks: []int{3}}
 	at := func(s float64) time.Time { return r.Gate.Add(time.Duration(s * float64(time.Second))) }
-	r.Samples = []sample{{At: at(-1), Told: true, WaitSend: 9}, {At: at(1.1), Told: true, WaitSend: 5}, {At: at(3), WaitSend: 5}, {At: at(4), Told: true, WaitSend: 2}}
-	var got []string
+	r.Samples = []sample{{At: at(-1), Told: true, WaitSend: 9}, {At: at(1.1), Told: true, WaitSend: 5, LagTold: true, Lag: 7}, {At: at(3), WaitSend: 5}, {At: at(4), Told: true, WaitSend: 2}}
+	var got, lag []string
 	for _, row := range r.Waits().Table() {
-		got = append(got, row.Values[1])
+		got = append(got, row.Values[2])
+		lag = append(lag, row.Values[1])
 	}
 	if want := []string{"–", "5", "5", "–", "2"}; !cmp.Equal(got, want) {
 		t.Errorf("of texts that waited the table says %q, want %q", got, want)
 	}
-	if n := strings.Count(string(r.Waits().SVG()), `class="line s1"`); n != 2 {
+	if want := []string{"–", "7", "7", "–", "–"}; !cmp.Equal(lag, want) {
+		t.Errorf("of Kafka's lag the table says %q, want %q", lag, want)
+	}
+	if n := strings.Count(string(r.Waits().SVG()), `class="line s2"`); n != 2 {
 		t.Errorf("the line has %d pieces", n)
 	}
 	r.Faults = []happened{{At: at(7.5), Until: at(8)}}

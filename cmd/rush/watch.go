@@ -26,6 +26,8 @@ type sample struct {
 	WaitPublish int64 // outbox rows that are not in Kafka yet
 	WaitSend    int64 // messages to be sent or under way
 	Unknown     int64 // messages whose answer was lost
+	LagTold     bool  // a process told of Lag
+	Lag         int64 // records in Kafka that the notifiers have not taken in, as the brokers said within the last five seconds
 }
 
 // watcher looks at the night from outside, as an operator's Prometheus would.
@@ -66,7 +68,7 @@ func (w *watcher) look(ctx context.Context, over bool) {
 	s := sample{tally: w.tally}
 	if n := len(w.samples); n > 0 { // what cannot be asked now is as it was
 		last := w.samples[n-1]
-		last.tally, last.Told = w.tally, false
+		last.tally, last.Told, last.LagTold = w.tally, false, false
 		s = last
 	}
 	w.mu.Unlock()
@@ -75,10 +77,18 @@ func (w *watcher) look(ctx context.Context, over bool) {
 		s.Texted = int64(stats.Taken)
 		s.Arrived = int64(stats.States["delivered"])
 	}
-	for _, m := range w.st.all("relay") { // each tells of the whole installation
+	asked := map[string]bool{}
+	for _, m := range append(w.st.all("relay"), w.st.all("notifier")...) { // each tells of the whole installation
+		if asked[m.addr] {
+			continue
+		}
+		asked[m.addr] = true
 		figures, err := scrape(ctx, m.addr)
 		if err != nil {
 			continue // it is down, or on its way up
+		}
+		if v, ok := sum(figures["ansim_consumer_lag_records"], ""); ok {
+			s.Lag, s.LagTold = int64(v), true
 		}
 		if v, ok := sum(figures["ansim_outbox_backlog_rows"], ""); ok {
 			s.WaitPublish = int64(v)

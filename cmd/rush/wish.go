@@ -127,6 +127,7 @@ func (w *wish) look(ctx context.Context) {
 	a, err := w.crowd.send(ctx, w.person.N, http.MethodGet, "/v1/reservations/"+w.entry.ID, "", nil)
 	w.entry.mu.Lock()
 	defer w.entry.mu.Unlock()
+	w.entry.Lookups++
 	switch {
 	case ctx.Err() != nil:
 	case err != nil || a.status >= 500:
@@ -134,7 +135,8 @@ func (w *wish) look(ctx context.Context) {
 	case a.status != http.StatusOK || a.Code != w.entry.Code:
 		w.entry.Wrong = append(w.entry.Wrong, fmt.Sprintf("asked whether they are booked, and told no (status %d)", a.status))
 	case w.entry.Looked == 0:
-		w.entry.Looked = time.Since(began).Seconds()
+		w.entry.LookedAt = time.Now()
+		w.entry.Looked = w.entry.LookedAt.Sub(began).Seconds()
 	}
 }
 
@@ -143,6 +145,7 @@ func (w *wish) cancel(ctx context.Context) {
 	a, err := w.crowd.send(ctx, w.person.N, http.MethodPost, "/v1/reservations/"+w.entry.ID+"/cancel", w.person.identity()+"-cancel", nil)
 	w.entry.mu.Lock()
 	defer w.entry.mu.Unlock()
+	w.entry.Cancels++
 	switch {
 	case ctx.Err() != nil:
 	case err != nil || a.status >= 500 || a.status == http.StatusTooManyRequests || a.slug() == "idempotency-in-progress":

@@ -19,6 +19,8 @@ type Summary struct {
 	Told        int            `json:"told"`
 	NotTold     int            `json:"not_told"`
 	Phantoms    *int           `json:"phantoms"` // null when they were not counted
+	Texts       int            `json:"texts"`
+	Delivered   int64          `json:"delivered"` // texts that are on their phones, as the phone network says
 	Lost        int64          `json:"lost"`
 	Duplicates  int64          `json:"duplicates"`
 	Risked      int64          `json:"duplicates_risked"`
@@ -31,7 +33,9 @@ type Summary struct {
 	KnowP50     float64        `json:"know_p50"`
 	KnowP99     float64        `json:"know_p99"`
 	KnowMax     float64        `json:"know_max"`
-	Requests    int            `json:"requests"`
+	Requests    int            `json:"requests"` // for a place
+	Lookups     int            `json:"lookups"`  // requests
+	Cancels     int            `json:"cancels"`  // requests
 	Interrupted bool           `json:"interrupted"`
 	OK          bool           `json:"ok"`
 }
@@ -40,9 +44,9 @@ type Summary struct {
 func (r *Result) Summary() Summary {
 	f := r.Audit.Figures
 	s := Summary{People: r.Options.People, Came: r.Came, Booked: r.Booked, Refused: r.Refusals, NoAnswer: r.NoAnswer, Told: r.Told,
-		NotTold: r.NotTold, Phantoms: r.phantoms(), Lost: f.Lost, Duplicates: f.Duplicates, Risked: f.Risked, Oversold: f.Oversold,
+		NotTold: r.NotTold, Phantoms: r.phantoms(), Texts: r.Texts, Delivered: r.Delivered, Lost: f.Lost, Duplicates: f.Duplicates, Risked: f.Risked, Oversold: f.Oversold,
 		Violations: r.violations(), Seconds: r.lasted().Seconds(), Receipts: r.since(r.LastReceipt).Seconds(), Unconfirmed: f.Queue.Poll, PerSecond: r.perSecond(), KnowP50: r.Know.P50, KnowP99: r.Know.P99,
-		KnowMax: r.Know.Max, Requests: r.Requests, Interrupted: r.Interrupted, OK: r.OK()}
+		KnowMax: r.Know.Max, Requests: r.Requests, Lookups: r.Lookups, Cancels: r.Cancels, Interrupted: r.Interrupted, OK: r.OK()}
 	return s
 }
 
@@ -105,8 +109,8 @@ func (r *Result) WriteText(w io.Writer) error {
 	if r.Interrupted {
 		say("The night was stopped before its end.")
 	}
-	say("%d people came, %d have a place, %d were refused, %d got no answer; %d requests, %d of them before the gate.", r.Came, r.Booked,
-		r.refused(), r.NoAnswer, r.Requests, r.Early)
+	say("%d people came, %d have a place, %d were refused, %d got no answer; %d requests for a place, %d of them before the gate; %d look-ups, %d requests to cancel.",
+		r.Came, r.Booked, r.refused(), r.NoAnswer, r.Requests, r.Early, r.Lookups, r.Cancels)
 	for _, why := range r.refusals() {
 		say("  refused: %s: %d", why, r.Refusals[why])
 	}
@@ -119,8 +123,9 @@ func (r *Result) WriteText(w io.Writer) error {
 	say("From the first click to the last text: %s; %.0f people a second. To the last receipt: %s.", seconds(r.lasted().Seconds()), r.perSecond(),
 		seconds(r.since(r.LastReceipt).Seconds()))
 	f := r.Audit.Figures
+	say("The phone network took %d texts; %d are on their phones, as it says.", r.Texts, r.Delivered)
 	if n := f.Queue.Poll; n > 0 {
-		say("  of %d texts the phone network has not said yet what became", n)
+		say("  of %d texts it has not said to us yet what became", n)
 	}
 	phantoms := "not counted"
 	if n := r.phantoms(); n != nil {
