@@ -33,7 +33,7 @@ type mark struct {
 // The drawing's size in its own units; it is as wide as there is room.
 const (
 	wide, high                  = 720.0, 240.0
-	left, right, top, underside = 56.0, 12.0, 14.0, 30.0
+	left, right, top, underside = 68.0, 12.0, 20.0, 30.0
 )
 
 func (c chart) seconds() (n int) {
@@ -139,21 +139,20 @@ func (c chart) Table() (out []Row) {
 	return out
 }
 
-// bars are a spread, drawn as one bar for each step.
+// SVG draws a spread as one bar for each step, with its words above it: the drawing is as wide as the page, and its words as large as
+// the page's on a phone, too.
 func (s spread) SVG(w Speech, id string) template.HTML {
 	most := 1.0
 	for _, st := range s.Steps {
 		most = max(most, float64(st.N))
 	}
-	const row = 26.0
+	const row = 42
 	var b strings.Builder
-	tall := row*float64(len(s.Steps)) + 8
-	fmt.Fprintf(&b, `<svg viewBox="0 0 %g %g" role="img" aria-labelledby="%s-t">`, wide, tall, id)
+	fmt.Fprintf(&b, `<svg class="bars" style="height: %dpx" role="img" aria-labelledby="%s-t">`, row*len(s.Steps), id)
 	for i, st := range s.Steps {
-		at := row * float64(i)
-		fmt.Fprintf(&b, `<text class="tick" x="130" y="%.1f" text-anchor="end">%s</text><rect class="bar" x="140" y="%.1f" width="%.1f" height="18" rx="2"/><text class="tick" x="%.1f" y="%.1f">%s</text>`,
-			at+18, template.HTMLEscapeString(s.Name(w, i)), at+4, max(1, 470*float64(st.N)/most), 148+max(1, 470*float64(st.N)/most), at+18,
-			template.HTMLEscapeString(thousands(float64(st.N))+s.share(i)))
+		at := row * i
+		fmt.Fprintf(&b, `<text class="tick" x="0" y="%d">%s</text><text class="tick" x="100%%" y="%[1]d" text-anchor="end">%[3]s</text><rect class="bar" x="0" y="%d" width="%.2f%%" height="14" rx="2"/>`,
+			at+15, template.HTMLEscapeString(s.Name(w, i)), template.HTMLEscapeString(thousands(float64(st.N))+s.share(i)), at+21, 100*float64(st.N)/most)
 	}
 	b.WriteString("</svg>")
 	return template.HTML(b.String())

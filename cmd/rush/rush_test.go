@@ -161,6 +161,9 @@ func TestSpread(t *testing.T) {
 	if got["up to 100 ms"] != 100 || got["500 ms to 1.0 s"] != 500 || got["over 5 min"] != 1 || sum != 1001 {
 		t.Errorf("%v", got)
 	}
+	if svg := string(s.SVG(Speech{}, "x")); strings.Contains(svg, "viewBox") || !strings.Contains(svg, `width="100.00%"`) || !strings.Contains(svg, `x="100%"`) {
+		t.Errorf("the drawing is not as wide as the page, with its words inside: %s", svg)
+	}
 	if empty := spreadOf(nil); empty.N != 0 || len(empty.Steps) != 0 {
 		t.Errorf("of nothing: %+v", empty)
 	}
