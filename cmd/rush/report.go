@@ -132,7 +132,7 @@ func (r *Result) Refused() (out []struct {
 		out = append(out, struct {
 			Why string
 			N   int
-		}{r.Speech().say(why), r.Refusals[why]})
+		}{reason(r.Speech(), why), r.Refusals[why]})
 	}
 	return out
 }

@@ -268,7 +268,7 @@ func TestTheReportSaysWhatItsFiguresSay(t *testing.T) {
 		r.Samples = append(r.Samples, sample{At: r.Gate.Add(time.Duration(i) * time.Second), Told: true, WaitSend: int64(100 * i)})
 	}
 	good := page(r)
-	for _, want := range []string{"3 people came at once. 2 have a place, and a text that says so was sent for every one of them.", "93 hours", "it &lt;stumbles&gt;", "not-eligible", "400"} {
+	for _, want := range []string{"3 people came at once. 2 have a place, and a text that says so was sent for every one of them.", "93 hours", "it &lt;stumbles&gt;", "refused: not among those who were called", "400"} {
 		if !strings.Contains(good, want) {
 			t.Errorf("the report does not say %q", want)
 		}
@@ -445,7 +445,7 @@ func TestTheKoreanReportIsKorean(t *testing.T) {
 	whole.Faults = append(whole.Faults, happened{}, happened{touch: touch{Process: "serve-1"}})
 	whole.Notes = []string{uncommitted, fmt.Sprintf(unseen, "PostgreSQL"), fmt.Sprintf(unseen, "Kafka")}
 	whole.Costs = []usage{{Name: "network", CPU: time.Second}, {Name: "crowd", CPU: time.Minute, Memory: 1 << 20}}
-	whole.Refusals = map[string]int{"not-eligible": 1, "not-open-yet": 1, "window-closed": 1, "slot-full": 1, "already-booked": 1}
+	whole.Refusals = map[string]int{"not-eligible": 1, "not-open-yet": 1, "window-closed": 1, "slot-full": 1, "already-booked": 1, "status-500": 1}
 	whole.Look = spreadOf([]float64{0.05, 12, 400})
 	whole.Samples = []sample{{At: whole.Gate.Add(time.Second), Told: true, WaitSend: 3}}
 	names := regexp.MustCompile(`^(ansim|serve|Lite|Postgre|log|Kafka|API|CPU|MiB|UTC|KST|api|relay|notifier|embedded|Apache|linux|amd64|go\d.*)$`)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -95,6 +96,26 @@ func (r *Result) refusals() []string {
 	})
 }
 
+// reasons are the API's slugs in words.
+var reasons = map[string]string{
+	"not-eligible":   "not among those who were called",
+	"not-open-yet":   "it was not open yet",
+	"window-closed":  "the time to book was over",
+	"slot-full":      "no place was free",
+	"already-booked": "had a place already",
+}
+
+// reason says why somebody was refused.
+func reason(w Speech, slug string) string {
+	if words, ok := reasons[slug]; ok {
+		return w.say(words)
+	}
+	if status, ok := strings.CutPrefix(slug, "status-"); ok {
+		return w.say("an answer with status %s", status)
+	}
+	return slug
+}
+
 func (r *Result) refused() (n int) {
 	for _, of := range r.Refusals {
 		n += of
@@ -112,7 +133,7 @@ func (r *Result) WriteText(w io.Writer) error {
 	say("%d people came, %d have a place, %d were refused, %d got no answer; %d requests for a place, %d of them before the gate; %d look-ups, %d requests to cancel.",
 		r.Came, r.Booked, r.refused(), r.NoAnswer, r.Requests, r.Early, r.Lookups, r.Cancels)
 	for _, why := range r.refusals() {
-		say("  refused: %s: %d", why, r.Refusals[why])
+		say("  refused: %s: %d", reason(Speech{}, why), r.Refusals[why])
 	}
 	last := "the last"
 	if r.someUntold() {
