@@ -83,6 +83,10 @@ func (st *stage) open(ctx context.Context) error {
 func (st *stage) play(ctx context.Context, w *watcher) (*Result, error) {
 	res := &Result{Options: st.Options, Began: time.Now(), Gate: st.gate}
 	res.Options.KafkaAccess = app.KafkaAccess{} // a report needs no password
+	var err error
+	if res.Empty, err = st.stored(context.WithoutCancel(ctx)); err != nil {
+		return nil, err
+	}
 	watching, enough := context.WithCancel(context.WithoutCancel(ctx))
 	watched := make(chan struct{})
 	go func() {
@@ -265,6 +269,10 @@ func (st *stage) reckon(ctx context.Context, w *watcher, res *Result) error {
 	}
 	if err := res.join(entries, st.network.texts); err != nil {
 		return err
+	}
+	res.Roles = map[string]string{}
+	for _, m := range st.all("") {
+		res.Roles[m.name] = m.roles
 	}
 	st.close() // what each process cost is known when it has ended
 	res.Costs = st.costs

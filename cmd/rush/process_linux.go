@@ -25,6 +25,22 @@ func peak(end *os.ProcessState) int64 {
 	return 0
 }
 
+// hardware is what the kernel says of the machine.
+func hardware() (processor, kernel string, memory int64) {
+	field := func(file, name string) string { // the first of that name
+		b, _ := os.ReadFile(file)
+		for line := range strings.Lines(string(b)) {
+			if key, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == name {
+				return strings.TrimSpace(value)
+			}
+		}
+		return ""
+	}
+	release, _ := os.ReadFile("/proc/sys/kernel/osrelease")
+	kib, _ := strconv.ParseInt(strings.TrimSuffix(field("/proc/meminfo", "MemTotal"), " kB"), 10, 64)
+	return field("/proc/cpuinfo", "model name"), strings.TrimSpace(string(release)), kib << 10
+}
+
 // listener is the process of this machine that is called name and listens on a TCP port, 0 when there is none that may be looked at.
 func listener(name string, port int) int {
 	const listening, stateField, inodeField = "0A", 3, 9

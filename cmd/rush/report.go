@@ -1,6 +1,7 @@
 package rush
 
 import (
+	"cmp"
 	_ "embed"
 	"fmt"
 	"html/template"
@@ -25,13 +26,15 @@ func (r *Result) WriteHTML(w io.Writer) error {
 		"lang":    func() Language { return r.Options.Language },
 		"seconds": r.Speech().seconds,
 		"time":    func(t time.Time) string { return t.Format("2006-01-02 15:04:05 MST") },
-		"mib":     func(b int64) string { return fmt.Sprintf("%.0f MiB", float64(b)/(1<<20)) },
+		"mib":     mib,
 	}).Parse(page)
 	if err != nil {
 		return err
 	}
 	return t.Execute(w, r)
 }
+
+func mib(bytes int64) string { return fmt.Sprintf("%.0f MiB", float64(bytes)/(1<<20)) }
 
 func number(v any) string {
 	switch v := v.(type) {
@@ -156,7 +159,8 @@ func (r *Result) PerBooking() string {
 	if r.Booked == 0 {
 		return ""
 	}
-	return r.Speech().say("That is %s bytes for each booking.", thousands(float64(r.Stored)/float64(r.Booked)))
+	return r.Speech().say("Before the first booking it took %s; that is %s bytes for each booking.", mib(r.Empty),
+		thousands(math.Round(float64(r.Stored-r.Empty)/float64(r.Booked))))
 }
 
 // CPU is the time that all processes of the rush took together, and what that comes to for each booking.
@@ -320,7 +324,39 @@ func (r *Result) Waits() chart {
 	return c
 }
 
-// Bill is what each process cost, the dearest first.
+// Bill is what each process cost, the dearest first. One that was killed and its successor have the same name, and cost apart.
 func (r *Result) Bill() []usage {
-	return slices.SortedStableFunc(slices.Values(r.Costs), func(a, b usage) int { return int(b.CPU - a.CPU) })
+	w, bill := r.Speech(), slices.Clone(r.Costs)
+	for i, u := range r.Costs { // in the order in which they ended
+		is := func(v usage) bool { return v.Name == u.Name }
+		name := w.say(u.Name)
+		if roles := r.Roles[u.Name]; roles != "" {
+			name += " (" + roles + ")"
+		}
+		switch {
+		case slices.ContainsFunc(r.Costs[i+1:], is):
+			name = w.say("%s, until it was killed", name)
+		case slices.ContainsFunc(r.Costs[:i], is):
+			name = w.say("%s, started again", name)
+		}
+		bill[i].Name = name
+	}
+	slices.SortStableFunc(bill, func(a, b usage) int { return cmp.Compare(b.CPU, a.CPU) })
+	return bill
+}
+
+// Hardware is what is known of the machine.
+func (r *Result) Hardware() string {
+	say, m := r.Speech().say, r.Machine
+	var known []string
+	if m.Processor != "" {
+		known = append(known, m.Processor)
+	}
+	if m.Memory > 0 {
+		known = append(known, say("%s GiB of memory", fmt.Sprintf("%.1f", float64(m.Memory)/(1<<30))))
+	}
+	if m.Kernel != "" {
+		known = append(known, say("kernel %s", m.Kernel))
+	}
+	return strings.Join(known, ", ")
 }

@@ -27,7 +27,9 @@ type Result struct {
 	Samples     []sample
 	Audit       audit.Report
 	Costs       []usage
-	Stored      int64 // bytes of the database
+	Roles       map[string]string // of the service's processes, by their names
+	Empty       int64             // bytes of the database before the first booking
+	Stored      int64             // at the end
 	Machine     machine
 	Notes       []string // what has to be known to read the figures
 
@@ -55,6 +57,8 @@ type Result struct {
 type machine struct {
 	System, Go, Commit, Database, Kafka string
 	Processors                          int
+	Processor, Kernel                   string // empty where the system does not say
+	Memory                              int64  // bytes, 0 where the system does not say
 }
 
 // OK says whether the night went as promised.
@@ -236,6 +240,7 @@ const uncommitted = "the program was built from files that are not committed"
 // describe says where the night was played.
 func (st *stage) describe(ctx context.Context, r *Result) error {
 	r.Machine = machine{System: runtime.GOOS + "/" + runtime.GOARCH, Go: runtime.Version(), Processors: runtime.NumCPU(), Kafka: "embedded"}
+	r.Machine.Processor, r.Machine.Kernel, r.Machine.Memory = hardware()
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, s := range info.Settings {
 			switch {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"regexp"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -301,6 +302,10 @@ func TestTheReportSaysWhatItsFiguresSay(t *testing.T) {
 	if err := early.join(knocked, func(func(text)) error { return nil }); err != nil || early.Headline() != "The night was stopped before the gate opened." {
 		t.Errorf("%v, %q", err, early.Headline())
 	}
+	var said strings.Builder
+	if err := early.WriteText(&said); err != nil || strings.Contains(said.String(), "99 of 100") {
+		t.Errorf("of nobody's text it is said when it was sent: %q, %v", said.String(), err)
+	}
 	if s := page(&Result{Options: Options{}.withDefaults(), Interrupted: true}); !strings.Contains(s, "before anybody came") {
 		t.Error("a night without people has no report")
 	}
@@ -423,6 +428,33 @@ func TestAChartInventsNothing(t *testing.T) {
 	}
 }
 
+// TestWhatItCost: two processes of one name are told apart, and what was in the database before is no booking's.
+func TestWhatItCost(t *testing.T) {
+	t.Parallel()
+	r := &Result{Booked: 10, Empty: 1 << 20, Stored: 1<<20 + 5000, Roles: map[string]string{"serve-0": "api,relay"},
+		Costs: []usage{{Name: "serve-0", CPU: time.Second}, {Name: "crowd", CPU: 2 * time.Second}, {Name: "serve-0", CPU: 3 * time.Second}}}
+	var names []string
+	for _, u := range r.Bill() {
+		names = append(names, u.Name)
+	}
+	if diff := cmp.Diff([]string{"serve-0 (api,relay), started again", "crowd", "serve-0 (api,relay), until it was killed"}, names); diff != "" {
+		t.Error(diff)
+	}
+	if got := r.PerBooking(); got != "Before the first booking it took 1 MiB; that is 500 bytes for each booking." {
+		t.Errorf("%q", got)
+	}
+	if got := r.Hardware(); got != "" {
+		t.Errorf("of a machine that says nothing: %q", got)
+	}
+	r.Machine = machine{Processor: "a fast one", Kernel: "6.1", Memory: 3 << 29}
+	if got := r.Hardware(); got != "a fast one, 1.5 GiB of memory, kernel 6.1" {
+		t.Errorf("%q", got)
+	}
+	if _, kernel, memory := hardware(); runtime.GOOS == "linux" && (kernel == "" || memory < 1<<20) {
+		t.Errorf("kernel %q, memory %d", kernel, memory)
+	}
+}
+
 // TestTheKoreanReportIsKorean: whatever the report says, it says in Korean but for names and units.
 func TestTheKoreanReportIsKorean(t *testing.T) {
 	t.Parallel()
@@ -444,11 +476,13 @@ func TestTheKoreanReportIsKorean(t *testing.T) {
 	}
 	whole.Faults = append(whole.Faults, happened{}, happened{touch: touch{Process: "serve-1"}})
 	whole.Notes = []string{uncommitted, fmt.Sprintf(unseen, "PostgreSQL"), fmt.Sprintf(unseen, "Kafka")}
-	whole.Costs = []usage{{Name: "network", CPU: time.Second}, {Name: "crowd", CPU: time.Minute, Memory: 1 << 20}}
+	whole.Machine.Kafka = "embedded"
+	whole.Machine.Memory, whole.Machine.Kernel = 1<<33, "6"
+	whole.Costs = []usage{{Name: "serve-0"}, {Name: "serve-0"}, {Name: "network", CPU: time.Second}, {Name: "crowd", CPU: time.Minute, Memory: 1 << 20}}
 	whole.Refusals = map[string]int{"not-eligible": 1, "not-open-yet": 1, "window-closed": 1, "slot-full": 1, "already-booked": 1, "status-500": 1}
 	whole.Look = spreadOf([]float64{0.05, 12, 400})
 	whole.Samples = []sample{{At: whole.Gate.Add(time.Second), Told: true, WaitSend: 3}}
-	names := regexp.MustCompile(`^(ansim|serve|Lite|Postgre|log|Kafka|API|CPU|MiB|UTC|KST|api|relay|notifier|embedded|Apache|linux|amd64|go\d.*)$`)
+	names := regexp.MustCompile(`^(ansim|serve|Lite|Postgre|log|Kafka|API|CPU|MiB|GiB|UTC|KST|api|relay|notifier|Apache|linux|amd64|go\d.*)$`)
 	tags, styles := regexp.MustCompile(`<[^>]*>`), regexp.MustCompile(`(?s)<style>.*?</style>`)
 	for _, r := range []*Result{stopped, missed, whole} {
 		var b strings.Builder

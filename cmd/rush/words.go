@@ -135,14 +135,16 @@ func (r *Result) WriteText(w io.Writer) error {
 	for _, why := range r.refusals() {
 		say("  refused: %s: %d", reason(Speech{}, why), r.Refusals[why])
 	}
-	last := "the last"
-	if r.someUntold() {
-		last = "of those who were told, the last"
+	if r.Know.N > 0 {
+		last := "the last"
+		if r.someUntold() {
+			last = "of those who were told, the last"
+		}
+		say("For %d of those with a place a text that says so was sent; half of them within %s of their click, 99 of 100 within %s, %s after %s.",
+			r.Told, seconds(r.Know.P50), seconds(r.Know.P99), last, seconds(r.Know.Max))
+		say("From the first click to the last text: %s; %.0f people a second. To the last receipt: %s.", seconds(r.lasted().Seconds()), r.perSecond(),
+			seconds(r.since(r.LastReceipt).Seconds()))
 	}
-	say("For %d of those with a place a text that says so was sent; half of them within %s of their click, 99 of 100 within %s, %s after %s.", r.Told,
-		seconds(r.Know.P50), seconds(r.Know.P99), last, seconds(r.Know.Max))
-	say("From the first click to the last text: %s; %.0f people a second. To the last receipt: %s.", seconds(r.lasted().Seconds()), r.perSecond(),
-		seconds(r.since(r.LastReceipt).Seconds()))
 	f := r.Audit.Figures
 	say("The phone network took %d texts; %d are on their phones, as it says.", r.Texts, r.Delivered)
 	if n := f.Queue.Poll; n > 0 {
