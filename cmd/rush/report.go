@@ -62,7 +62,7 @@ func (r *Result) Headline() string {
 	case r.Interrupted:
 		return say("The night was stopped before its end. Until then %s people had come, and %s had a place.", number(r.Came), number(r.Booked))
 	case r.OK():
-		return say("%s people came at once. %s have a place, and a text that says so was sent for every one of them.", number(r.Came), number(r.Booked))
+		return say("%s people came at once. %s have a place, and a text about it was sent for every one of them.", number(r.Came), number(r.Booked))
 	}
 	return say("%s people came at once. %s have a place. Not everything went as promised: see below.", number(r.Came), number(r.Booked))
 }

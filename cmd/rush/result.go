@@ -40,7 +40,7 @@ type Result struct {
 	Lookups, Cancels             int            // requests
 	Overloaded, Unanswered, Full int
 	Cancelled, ForOthers         int
-	Told, NotTold                int // people with a place, with and without a text that says so
+	Told, NotTold                int // people with a place, with and without a text about it
 	Phantoms                     int // texts about a place that nobody was told of; means nothing when Interrupted
 	Wrong                        []string
 	Texts                        int

@@ -269,7 +269,7 @@ func TestTheReportSaysWhatItsFiguresSay(t *testing.T) {
 		r.Samples = append(r.Samples, sample{At: r.Gate.Add(time.Duration(i) * time.Second), Told: true, WaitSend: int64(100 * i)})
 	}
 	good := page(r)
-	for _, want := range []string{"3 people came at once. 2 have a place, and a text that says so was sent for every one of them.", "93 hours", "it &lt;stumbles&gt;", "refused: not among those who were called", "400"} {
+	for _, want := range []string{"3 people came at once. 2 have a place, and a text about it was sent for every one of them.", "93 hours", "it &lt;stumbles&gt;", "refused: not among those who were called", "400"} {
 		if !strings.Contains(good, want) {
 			t.Errorf("the report does not say %q", want)
 		}

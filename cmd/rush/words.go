@@ -140,7 +140,7 @@ func (r *Result) WriteText(w io.Writer) error {
 		if r.someUntold() {
 			last = "of those who were told, the last"
 		}
-		say("For %d of those with a place a text that says so was sent; half of them within %s of their click, 99 of 100 within %s, %s after %s.",
+		say("For %d of those with a place a text about it was sent; half of them within %s of their click, 99 of 100 within %s, %s after %s.",
 			r.Told, seconds(r.Know.P50), seconds(r.Know.P99), last, seconds(r.Know.Max))
 		say("From the first click to the last text: %s; %.0f people a second. To the last receipt: %s.", seconds(r.lasted().Seconds()), r.perSecond(),
 			seconds(r.since(r.LastReceipt).Seconds()))
