@@ -13,6 +13,7 @@ import (
 
 	"ansim/cmd/app"
 	"ansim/notifier"
+	"ansim/outbox/kafka"
 	"ansim/schema/audit"
 	"ansim/schema/sqldb"
 )
@@ -222,6 +223,21 @@ func (st *stage) settled(ctx context.Context) (bool, error) {
 	return err == nil && open == 0, err
 }
 
+// judge has the database held against the network's log and, where there are brokers, the topic. That the topic cannot be read, as
+// before anybody came it may not be there, is noted, and the rest is judged.
+func (r *Result) judge(ctx context.Context, db *sqldb.DB, log io.ReadSeeker, topic kafka.Cluster) (err error) {
+	o := audit.Options{Log: log, Brokers: topic.Brokers, Dial: topic.Dial}
+	if r.Audit, err = audit.Run(ctx, db, o); !errors.Is(err, audit.ErrTopic) {
+		return err
+	}
+	r.Notes = append(r.Notes, err.Error())
+	if _, err := log.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	r.Audit, err = audit.Run(ctx, db, audit.Options{Log: log})
+	return err
+}
+
 // reckon puts the crowd's history, the network's log and the database together.
 func (st *stage) reckon(ctx context.Context, w *watcher, res *Result) error {
 	st.say("what people were told is held against the network's log and the database")
@@ -234,31 +250,27 @@ func (st *stage) reckon(ctx context.Context, w *watcher, res *Result) error {
 		return err
 	}
 	defer log.Close()
-	judge, err := sqldb.Open(ctx, st.database(), sqldb.Options{ReadOnly: true}) // which may take its time
+	db, err := sqldb.Open(ctx, st.database(), sqldb.Options{ReadOnly: true}) // which may take its time
 	if err != nil {
 		return fmt.Errorf("judge: %w", err)
 	}
-	defer judge.Close()
-	options := audit.Options{Log: log}
+	defer db.Close()
+	var topic kafka.Cluster
 	if !st.embedded() { // the embedded broker is its service's alone
-		cluster, err := st.KafkaAccess.Cluster("--kafka", st.Kafka)
-		if err != nil {
+		if topic, err = st.KafkaAccess.Cluster("--kafka", st.Kafka); err != nil {
 			return err
 		}
-		options.Brokers, options.Dial = cluster.Brokers, cluster.Dial
 	}
-	report, err := audit.Run(ctx, judge, options)
-	if err != nil {
+	if err := res.judge(ctx, db, log, topic); err != nil {
 		return fmt.Errorf("judge: %w", err)
 	}
 	var lastReceipt *sqldb.Time
-	if err := judge.Peek(ctx, &lastReceipt, `SELECT MAX(received_at) FROM receipt`); err != nil {
+	if err := db.Peek(ctx, &lastReceipt, `SELECT MAX(received_at) FROM receipt`); err != nil {
 		return fmt.Errorf("read when the last receipt came: %w", err)
 	}
 	if lastReceipt != nil {
 		res.LastReceipt = lastReceipt.Time
 	}
-	res.Audit = report
 	if res.Stored, err = st.stored(ctx); err != nil {
 		return err
 	}

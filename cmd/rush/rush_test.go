@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
+	"ansim/outbox/kafka"
 	"ansim/schema/audit"
 	"ansim/schema/sqldb"
 	"ansim/test/dbtest"
@@ -452,6 +453,16 @@ func TestWhatItCost(t *testing.T) {
 	}
 	if _, kernel, memory := hardware(); runtime.GOOS == "linux" && (kernel == "" || memory < 1<<20) {
 		t.Errorf("kernel %q, memory %d", kernel, memory)
+	}
+}
+
+// TestATopicThatCannotBeRead leaves the rest of the promises judged.
+func TestATopicThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	r := &Result{}
+	err := r.judge(t.Context(), dbtest.SQLite(t, sqldb.Options{}), strings.NewReader(""), kafka.At("127.0.0.1:1"))
+	if err != nil || len(r.Audit.Invariants) == 0 || len(r.Notes) != 1 || !strings.Contains(r.Notes[0], "topic") || !strings.Contains(r.Kept(), "I14") {
+		t.Errorf("%v, notes %q, %q", err, r.Notes, r.Kept())
 	}
 }
 
