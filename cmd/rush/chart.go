@@ -32,8 +32,8 @@ type mark struct {
 
 // The drawing's size in its own units; it is as wide as there is room.
 const (
-	wide, high                  = 720.0, 240.0
-	left, right, top, underside = 68.0, 12.0, 20.0, 30.0
+	wide, high                  = 720.0, 270.0
+	left, right, top, underside = 76.0, 12.0, 48.0, 30.0
 )
 
 func (c chart) seconds() (n int) {
@@ -73,10 +73,15 @@ func (c chart) SVG() template.HTML {
 	for s := math.Ceil(float64(c.From)/step) * step; s <= float64(c.From+n-1); s += step {
 		fmt.Fprintf(&b, `<text class="tick" x="%.1f" y="%g" text-anchor="middle">%s</text>`, x(s-float64(c.From)), high-10, c.Speech.say("%s s", thousands(s)))
 	}
+	row, before := 0, math.Inf(-1)
 	for _, m := range c.Marks {
 		at := x(m.At - float64(c.From))
+		if row++; at-before > 16 || row > 2 { // the numbers of close ones stand above each other
+			row = 0
+		}
+		before = at
 		fmt.Fprintf(&b, `<line class="mark" x1="%.1f" x2="%.1f" y1="%g" y2="%g"/><text class="tick" x="%.1f" y="%g" text-anchor="middle">%d</text>`,
-			at, at, top, high-underside, at, top-3, m.Number)
+			at, at, top, high-underside, at, top-4-14*float64(row), m.Number)
 	}
 	for i, s := range c.Series {
 		var points []string

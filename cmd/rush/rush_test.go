@@ -417,9 +417,14 @@ func TestAChartInventsNothing(t *testing.T) {
 			t.Errorf("the axes of %s have no %s", svg, tick)
 		}
 	}
-	mark := regexp.MustCompile(`class="mark" x1="([0-9.]+)"`).FindStringSubmatch(svg)
-	if x, err := strconv.ParseFloat(mark[1], 64); err != nil || x > wide-right {
+	drawn := regexp.MustCompile(`class="mark" x1="([0-9.]+)"`).FindStringSubmatch(svg)
+	if x, err := strconv.ParseFloat(drawn[1], 64); err != nil || x > wide-right {
 		t.Errorf("the fault is at %g of %g", x, wide)
+	}
+	dense := chart{Series: []series{{"x", make([]float64, 200)}}, Marks: []mark{{2, 1}, {3, 2}, {4, 3}, {100, 4}}}
+	heights := regexp.MustCompile(`" y="([0-9.]+)" text-anchor="middle">\d<`).FindAllStringSubmatch(string(dense.SVG()), -1)
+	if len(heights) != 4 || heights[0][1] == heights[1][1] || heights[1][1] == heights[2][1] || heights[0][1] != heights[3][1] {
+		t.Errorf("the numbers of faults that come close together stand at %q", heights)
 	}
 	for most := range 300 {
 		top := 4 * nice(float64(most)/4)
