@@ -42,7 +42,7 @@ func (o Options) plan() (out []fault) {
 			out = append(out, fault{after, what, do})
 		}
 	}
-	// None lasts longer than a tenth of the rush, so that each ends before the next begins.
+	// None lasts longer than a tenth of the rush, so that each ends before the next begins. A process is away for less than two seconds.
 	network := func(hold time.Duration, rules ...sandbox.Rule) func(context.Context, *stage) (touch, error) {
 		return func(ctx context.Context, st *stage) (t touch, err error) {
 			before, err := st.network.stats(ctx)
@@ -68,14 +68,14 @@ func (o Options) plan() (out []fault) {
 	late := sandbox.Rule{Match: sandbox.Match{Every: 10}, Happen: "yes", Answer: sandbox.AnswerHang, ListLag: sandbox.Duration(3 * time.Second)}
 
 	add(true, 0.10, "the provider says that there are too many requests, to four of five", network(2*time.Second, many))
-	add(harsh && !o.embedded(), 0.15, "a process of the API is killed, and started again after 1 s", killed("api"))
-	add(true, 0.25, "the provider takes texts and breaks the connection before it answers, one in fifty", network(4*time.Second, dropped))
-	add(harsh && !o.embedded(), 0.35, "a relay is killed, and started again after 1 s", killed("relay"))
+	add(harsh && !o.embedded(), 0.20, "a process of the API is killed, and started again after 1 s", killed("api"))
+	add(true, 0.28, "the provider takes texts and breaks the connection before it answers, one in fifty", network(4*time.Second, dropped))
+	add(harsh && !o.embedded(), 0.38, "a relay is killed, and started again after 1 s", killed("relay"))
 	who := "a notifier"
 	if o.embedded() {
 		who = "the service, which is one process here,"
 	}
-	add(true, 0.45, who+" is killed, and started again after 1 s", killed("notifier"))
+	add(true, 0.46, who+" is killed, and started again after 1 s", killed("notifier"))
 	add(!o.embedded(), 0.55, "one notifier more is started", func(ctx context.Context, st *stage) (touch, error) {
 		m, err := st.add(ctx, "notifier")
 		if err != nil {

@@ -53,7 +53,7 @@ var korean = map[string]string{
 	"In July 2021 the site told those who waited that it would take %s hours.":                      "2021년 7월 그 사이트는 기다리는 사람들에게 %s시간이 걸린다고 알렸습니다.",
 	"Here the text of the last of those with a place was sent after %s.":                            "여기서는 예약한 사람 가운데 마지막 사람의 문자를 %s 뒤에 보냈습니다.",
 	"Here, of those who were told, the text of the last was sent after %s.":                         "여기서는 문자를 보낸 사람 가운데 마지막 사람의 문자를 %s 뒤에 보냈습니다.",
-	"Asked to come were %s people, %s %% of the 337,620 who waited that night; the service ran %s.": "이 실험에는 %s명을 불렀습니다. 그날 밤 기다린 337,620명의 %s%%입니다. 서비스는 %s 돌았습니다.",
+	"Asked to come were %s people, %s %% of the 337,620 who waited that night; the service ran %s.": "이 실험에는 %s명을 불렀습니다. 그날 밤 기다린 337,620명의 %s%%입니다. 서비스는 %s 동작했습니다.",
 	"on a PostgreSQL and an Apache Kafka":                                                           "PostgreSQL과 Apache Kafka를 써서",
 	"in one process, with SQLite and an embedded Kafka":                                             "SQLite와 내장 Kafka를 써서 프로세스 하나로",
 
