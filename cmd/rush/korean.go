@@ -125,7 +125,7 @@ var korean = map[string]string{
 	"… whose answer never came; asked again with the same key":    "… 답이 오지 않아 같은 키로 다시 물음",
 	"… for a time that was full; another was offered":             "… 자리가 없던 시간. 다른 시간을 제안함",
 	"texts that the phone network took":                           "통신망이 받은 문자",
-	"… of which it has not said yet what became":                  "… 도착 여부를 아직 알 수 없는 것",
+	"… of which it has not told the service yet what became":      "… 도착 여부를 아직 서비스에 알리지 않은 것",
 	"from the first click to the last text":                       "첫 누름부터 마지막 문자까지",
 	"… to the last receipt, which says that a phone has its text": "… 전화가 문자를 받았다는 마지막 확인까지",
 	"%s, %s people a second":                                      "%s, 초당 %s명",

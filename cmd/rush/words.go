@@ -148,7 +148,7 @@ func (r *Result) WriteText(w io.Writer) error {
 	f := r.Audit.Figures
 	say("The phone network took %d texts; %d are on their phones, as it says.", r.Texts, r.Delivered)
 	if n := f.Queue.Poll; n > 0 {
-		say("  of %d texts it has not said to us yet what became", n)
+		say("  of %d texts it has not told the service yet what became", n)
 	}
 	phantoms := "not counted"
 	if n := r.phantoms(); n != nil {
