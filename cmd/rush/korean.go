@@ -157,9 +157,10 @@ var korean = map[string]string{
 	"the provider refuses every connection":                                                       "발송 업체가 모든 연결을 거부함",
 
 	"What was promised": "약속한 것",
-	"%s promises were asked about, and %s of them hold.":                            "약속 %s가지를 확인했고, 그중 %s가지가 지켜졌습니다.",
+	"A lost answer was looked up %s to %s after it was missed, where the service by default takes from 5 s to 3 minutes: the network here lists a text at once.": "받지 못한 응답은 %s에서 %s 뒤에 다시 조회했습니다. 서비스의 기본값은 5초에서 3분입니다. 여기서 쓴 통신망은 문자를 바로 목록에 올리기 때문입니다.",
+	"%s promises were checked, and %s of them hold.":                                "약속 %s가지를 확인했고, 그중 %s가지가 지켜졌습니다.",
 	"Of %s some was still open when the night ended.":                               "%s가지는 실험이 끝날 때 아직 진행 중인 것이 있었습니다.",
-	"There was nothing to check for %s (%s).":                                       "확인할 것이 없던 약속이 %s가지 있습니다 (%s).",
+	"For %s more there was nothing to check (%s).":                                  "확인할 것이 없던 약속이 %s가지 있습니다 (%s).",
 	"I14, that the topic and the outbox hold the same events, was not asked about.": "토픽과 아웃박스의 이벤트가 같다는 약속(I14)은 확인하지 않았습니다.",
 	"the topic and the outbox hold the same events":                                 "토픽과 아웃박스에는 같은 이벤트가 있다",
 	"%s violations were found.":                                                     "어긋난 것이 %s건 있습니다.",

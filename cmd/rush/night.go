@@ -226,7 +226,7 @@ func (st *stage) settled(ctx context.Context) (bool, error) {
 // judge has the database held against the network's log and, where there are brokers, the topic. That the topic cannot be read, as
 // before anybody came it may not be there, is noted, and the rest is judged.
 func (r *Result) judge(ctx context.Context, db *sqldb.DB, log io.ReadSeeker, topic kafka.Cluster) (err error) {
-	o := audit.Options{Log: log, Brokers: topic.Brokers, Dial: topic.Dial}
+	o := audit.Options{Log: log, Looks: r.Options.looks(), Brokers: topic.Brokers, Dial: topic.Dial}
 	if r.Audit, err = audit.Run(ctx, db, o); !errors.Is(err, audit.ErrTopic) {
 		return err
 	}
@@ -234,7 +234,8 @@ func (r *Result) judge(ctx context.Context, db *sqldb.DB, log io.ReadSeeker, top
 	if _, err := log.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
-	r.Audit, err = audit.Run(ctx, db, audit.Options{Log: log})
+	o.Brokers, o.Dial = nil, nil
+	r.Audit, err = audit.Run(ctx, db, o)
 	return err
 }
 

@@ -110,7 +110,7 @@ func (r *Result) kept(w Speech) string {
 			held++
 		}
 	}
-	said := []string{w.say("%s promises were asked about, and %s of them hold.", number(len(r.Audit.Invariants)), number(held))}
+	said := []string{w.say("%s promises were checked, and %s of them hold.", number(len(r.Audit.Invariants)-len(empty)), number(held))}
 	if n := r.violations(); n > 0 {
 		said = append(said, w.say("%s violations were found.", number(n)))
 	}
@@ -118,12 +118,23 @@ func (r *Result) kept(w Speech) string {
 		said = append(said, w.say("Of %s some was still open when the night ended.", number(open)))
 	}
 	if len(empty) > 0 {
-		said = append(said, w.say("There was nothing to check for %s (%s).", number(len(empty)), strings.Join(empty, ", ")))
+		said = append(said, w.say("For %s more there was nothing to check (%s).", number(len(empty)), strings.Join(empty, ", ")))
 	}
 	if !asked["I14"] {
 		said = append(said, w.say("I14, that the topic and the outbox hold the same events, was not asked about."))
 	}
 	return strings.Join(said, " ")
+}
+
+// LookedSoon says how the service of a small night differs from one as it is by default; empty when it does not.
+func (r *Result) LookedSoon() string {
+	looks := r.Options.looks()
+	if looks == nil {
+		return ""
+	}
+	w := r.Speech()
+	return w.say("A lost answer was looked up %s to %s after it was missed, where the service by default takes from 5 s to 3 minutes: the network here lists a text at once.",
+		w.seconds(looks[0].Seconds()), w.seconds(looks[len(looks)-1].Seconds()))
 }
 
 // Refused are the reasons with their numbers of people.

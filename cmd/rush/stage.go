@@ -166,7 +166,15 @@ func (st *stage) prepare(ctx context.Context) error {
 // soonLooks is when a lost answer is looked up in a small night. The service's own last look is after three minutes, for a provider
 // that lists a text late; the network here lists it at once, and a night on a laptop is to be over in two minutes, also when a
 // text is lost with a process that is killed.
-const soonLooks = "1s,2s,4s,8s"
+var soonLooks = []time.Duration{time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second}
+
+// looks are when the service of this night looks for lost answers; nil for its defaults.
+func (o Options) looks() []time.Duration {
+	if o.embedded() {
+		return soonLooks
+	}
+	return nil
+}
 
 // openService starts the processes of the service.
 func (st *stage) openService(ctx context.Context) error {
@@ -179,8 +187,12 @@ func (st *stage) openService(ctx context.Context) error {
 	st.env = append(st.network.settings(), "ANSIM_SECRET="+hex.EncodeToString(secret[:]), "ANSIM_DATA="+st.dir,
 		"ANSIM_DATABASE_URL="+st.database(), "ANSIM_KAFKA_BROKERS="+kafka, "ANSIM_MIGRATE=off")
 	st.env = append(st.env, st.KafkaAccess.Environ()...)
-	if st.embedded() {
-		st.env = append(st.env, "ANSIM_RECONCILE="+soonLooks)
+	if looks := st.looks(); looks != nil {
+		words := make([]string, len(looks))
+		for i, d := range looks {
+			words[i] = d.String()
+		}
+		st.env = append(st.env, "ANSIM_RECONCILE="+strings.Join(words, ","))
 	}
 	for _, roles := range st.shape() {
 		if _, err := st.add(ctx, roles); err != nil {

@@ -79,7 +79,7 @@ func TestRush(t *testing.T) {
 		// Not before the night has ended: browserLimit, which begins here, is for the page alone.
 		b := newBrowser(t, "rush").withAxe()
 		b.goes(chromedp.Navigate("file://" + report))
-		b.says("300 people came at once", "93 hours", "a text about it was sent for every one of them", "is killed, and started again", "promises were asked about, and", "I14, that the topic and the outbox hold the same events, was not asked about.")
+		b.says("300 people came at once", "93 hours", "a text about it was sent for every one of them", "is killed, and started again", "promises were checked, and", "I14, that the topic and the outbox hold the same events, was not asked about.")
 		b.looked("report")
 	})
 }
@@ -93,7 +93,7 @@ func TestRushOnServers(t *testing.T) {
 	n.went(t, p, 400)
 	if out := p.out.String(); !strings.Contains(out, "one notifier more is started") || strings.Contains(out, "could not be done") {
 		t.Errorf("not all faults were brought about:\n%s", out)
-	} else if !strings.Contains(out, "promises were asked about") || strings.Contains(out, "I14") {
+	} else if !strings.Contains(out, "promises were checked") || strings.Contains(out, "I14") {
 		t.Errorf("the topic was not held against the outbox:\n%s", out)
 	}
 }
