@@ -11,7 +11,6 @@ import (
 
 	"ansim/outbox/kafka"
 	"ansim/schema/event"
-	"ansim/schema/sqldb"
 	kafkatest "ansim/test/kafka"
 )
 
@@ -91,19 +90,6 @@ func TestUnreadEventsLost(t *testing.T) {
 			}
 			t.Logf("the sweeper made %g messages", n)
 		})
-	}
-}
-
-// exec changes the installation's database behind its back.
-func (in *installation) exec(query string) {
-	in.t.Helper()
-	db, err := sqldb.Open(in.t.Context(), in.database(), sqldb.Options{})
-	if err != nil {
-		in.t.Fatal(err)
-	}
-	defer db.Close()
-	if _, err := db.Pool().ExecContext(in.t.Context(), query); err != nil {
-		in.t.Fatalf("%s: %v", query, err)
 	}
 }
 

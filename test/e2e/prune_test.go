@@ -108,13 +108,30 @@ func (in *installation) database() string {
 	return "sqlite:" + filepath.Join(in.setting("ANSIM_DATA"), "ansim.db")
 }
 
-// age makes everything in the database days older.
-func (in *installation) age(days int) {
+// open opens the installation's database behind its back; the caller closes it.
+func (in *installation) open() *sqldb.DB {
 	in.t.Helper()
 	db, err := sqldb.Open(in.t.Context(), in.database(), sqldb.Options{})
 	if err != nil {
 		in.t.Fatal(err)
 	}
+	return db
+}
+
+// exec changes the installation's database.
+func (in *installation) exec(query string) {
+	in.t.Helper()
+	db := in.open()
+	defer db.Close()
+	if _, err := db.Pool().ExecContext(in.t.Context(), query); err != nil {
+		in.t.Fatalf("%s: %v", query, err)
+	}
+}
+
+// age makes everything in the database days older.
+func (in *installation) age(days int) {
+	in.t.Helper()
+	db := in.open()
 	defer db.Close()
 	for table, columns := range map[string][]string{
 		"programme": {"opens_at", "closes_at", "applied_at"}, "slot": {"starts_at"}, "reservation": {"created_at", "updated_at"},
