@@ -16,11 +16,11 @@ import (
 func BenchmarkBookHotSlot(b *testing.B) {
 	for name, open := range map[string]func(testing.TB, sqldb.Options) *sqldb.DB{"sqlite": dbtest.SQLite, "postgres": dbtest.Postgres} {
 		b.Run(name, func(b *testing.B) {
-			c := &clock{t: noon}
+			c := dbtest.NewClock(noon)
 			file := head + `
 sites: [{id: x, name: {ko: 가, en: A}}]
 slots: [{id: hot, site: x, starts_at: 2021-07-26T10:00:00+09:00, capacity: 1000000}]`
-			w := newWorld(b, open(b, sqldb.Options{Now: c.now}), c, file)
+			w := newWorld(b, open(b, sqldb.Options{Now: c.Now}), c, file)
 			svc := booking.NewService(w.db, w.ids, booking.Options{})
 			defer svc.Stop()
 			var n atomic.Int64

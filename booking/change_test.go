@@ -22,7 +22,7 @@ func (w *world) move(id, slot string) (booking.Reply, error) {
 func TestReschedule(t *testing.T) {
 	each(t, everybody, func(t *testing.T, w *world) {
 		r := w.book("id-1", "g1")
-		w.clock.set(noon.Add(time.Minute))
+		w.clock.Set(noon.Add(time.Minute))
 		call := w.call()
 		got, err := w.svc.Reschedule(t.Context(), call, r.ID, "m1", 1)
 		if err != nil {
@@ -89,12 +89,12 @@ func TestRescheduleRefused(t *testing.T) {
 		}
 		_, err = w.svc.Reschedule(t.Context(), w.callAs(w.other, "k", "body"), r.ID, "m1", 0)
 		refused("another client", err, booking.ErrNotFound)
-		w.clock.set(r.Slot.StartsAt)
+		w.clock.Set(r.Slot.StartsAt)
 		_, err = w.move(r.ID, "g5")
 		refused("begun", err, booking.ErrNotChangeable)
 		_, err = w.svc.Correct(t.Context(), w.call(), r.ID, booking.Correction{Language: "en"}, 0)
 		refused("begun", err, booking.ErrNotChangeable)
-		w.clock.set(noon)
+		w.clock.Set(noon)
 		w.cancel(r.ID)
 		if _, err = w.move(r.ID, "m1"); !errors.Is(err, booking.ErrNotChangeable) {
 			t.Errorf("a cancelled one moved: %v", err)
@@ -109,23 +109,23 @@ func TestRescheduleGate(t *testing.T) {
 		closes := opening.Add(time.Hour) // of the rule born-1962
 		req := person("id-1", "g2")
 		req.BirthDate = "1962-05-05"
-		w.clock.set(closes.Add(-2 * time.Millisecond))
+		w.clock.Set(closes.Add(-2 * time.Millisecond))
 		reply, err := w.svc.Book(t.Context(), w.call(), req)
 		if err != nil {
 			t.Fatal(err)
 		}
 		id := reply.Reservation.ID
-		w.clock.set(closes)
+		w.clock.Set(closes)
 		_, err = w.move(id, "g3")
 		if f := refusal(t, err, booking.ErrWindowClosed); f.Rule != "born-1962" || !f.ClosesAt.Equal(closes) {
 			t.Errorf("refused by %+v", f)
 		}
-		w.clock.set(closes.Add(-time.Millisecond))
+		w.clock.Set(closes.Add(-time.Millisecond))
 		if _, err = w.move(id, "g3"); err != nil {
 			t.Errorf("a millisecond before the end: %v", err)
 		}
 		// The clock of the database went back (or another rule opens later): early by 1 ms is early.
-		w.clock.set(opening.Add(-time.Millisecond))
+		w.clock.Set(opening.Add(-time.Millisecond))
 		_, err = w.move(id, "g4")
 		if f := refusal(t, err, booking.ErrNotOpenYet); !f.OpensAt.Equal(opening) {
 			t.Errorf("opens at %v", f.OpensAt)
@@ -235,7 +235,7 @@ func TestAChangeIsLaterThanTheAttemptItWaitedFor(t *testing.T) {
 	each(t, everybody, func(t *testing.T, w *world) {
 		r := w.book("id-1", "g2")
 		began := noon.Add(time.Hour)
-		w.clock.set(noon.Add(time.Minute)) // when the change arrives
+		w.clock.Set(noon.Add(time.Minute)) // when the change arrives
 		cancelled := make(chan booking.Reservation, 1)
 		err := w.db.Write(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error {
 			if _, err := booking.Appointments(ctx, tx, []string{r.ID}, true); err != nil {
@@ -247,7 +247,7 @@ func TestAChangeIsLaterThanTheAttemptItWaitedFor(t *testing.T) {
 					return w.count(`SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`) > 0
 				})
 			}
-			w.clock.set(began)
+			w.clock.Set(began)
 			return nil
 		})
 		if err != nil {

@@ -37,7 +37,7 @@ func TestGate(t *testing.T) {
 			{closes, "1967-01-01", booking.ErrWindowClosed, "born-1967-1968", opens, closes, false},
 			{closes, "1980-01-01", booking.ErrWindowClosed, "", opens, closes, false},
 		} {
-			w.clock.set(at(c.now))
+			w.clock.Set(at(c.now))
 			req := born(c.now+c.birth, c.birth)
 			_, err := w.svc.Book(t.Context(), w.call(), req)
 			if c.kind == nil {
@@ -66,11 +66,11 @@ func TestSlotThatBegan(t *testing.T) {
 sites: [{id: x, name: {ko: 가, en: A}}]
 slots: [{id: g0, site: x, starts_at: 2021-07-20T10:00:00+09:00, capacity: 5}]`
 	each(t, file, func(t *testing.T, w *world) {
-		w.clock.set(time.Date(2021, 7, 20, 0, 59, 59, 0, time.UTC))
+		w.clock.Set(time.Date(2021, 7, 20, 0, 59, 59, 0, time.UTC))
 		w.book("id-1", "g0")
-		w.clock.set(time.Date(2021, 7, 20, 1, 0, 0, 0, time.UTC))
+		w.clock.Set(time.Date(2021, 7, 20, 1, 0, 0, 0, time.UTC))
 		_, err := w.svc.Book(t.Context(), w.call(), person("id-2", "g0"))
-		if r := refusal(t, err, booking.ErrWindowClosed); !r.ClosesAt.Equal(w.clock.now()) {
+		if r := refusal(t, err, booking.ErrWindowClosed); !r.ClosesAt.Equal(w.clock.Now()) {
 			t.Errorf("closes at %v", r.ClosesAt)
 		}
 	})

@@ -27,7 +27,7 @@ func TestHolderMayChangeTheirOwn(t *testing.T) {
 		mine, other := w.book("id-1", "g1"), w.book("id-2", "m1")
 		w.notify(mine.ID, "delivered")
 		w.notify(other.ID, "delivered")
-		w.clock.set(noon.Add(2 * time.Minute))
+		w.clock.Set(noon.Add(2 * time.Minute))
 		me := w.resident(mine)
 		as := func(key string) booking.Call { return w.callAs(me, key, key) }
 		if _, err := w.svc.Cancel(t.Context(), as("k1"), other.ID, 0); !errors.Is(err, booking.ErrNotFound) {
@@ -83,7 +83,7 @@ func TestSendCode(t *testing.T) {
 			t.Errorf("%d texts within the cool-down", n)
 		}
 		now := noon
-		later := func(d time.Duration) { now = now.Add(d); w.clock.set(now) }
+		later := func(d time.Duration) { now = now.Add(d); w.clock.Set(now) }
 		later(2 * time.Minute)
 		for i, wrong := range []booking.LostCode{
 			{Name: "홍길순", BirthDates: who.BirthDates, Phone: who.Phone},
@@ -203,7 +203,7 @@ func TestStaff(t *testing.T) {
 		if got, err := booking.Look(t.Context(), w.db, r.ID); err != nil || got.Code != r.Code || got.Site.Ko != "강남구보건소" {
 			t.Errorf("%+v, %v", got, err)
 		}
-		w.clock.set(noon.Add(2 * time.Minute))
+		w.clock.Set(noon.Add(2 * time.Minute))
 		kim := booking.Staff("01a21d8e-3ffe-735f-a8ca-fd6f540b308e", "kim")
 		if _, err := w.svc.Resend(t.Context(), w.callAs(kim, "k1", "k1"), order(r.ID)); err != nil {
 			t.Error(err)

@@ -88,7 +88,7 @@ func TestReplayOfRefusal(t *testing.T) {
 			call := w.call()
 			_, err := w.svc.Book(t.Context(), call, c.req)
 			first := refusal(t, err, c.kind)
-			w.clock.set(w.clock.now().Add(time.Hour))
+			w.clock.Set(w.clock.Now().Add(time.Hour))
 			_, err = w.svc.Book(t.Context(), call, c.req)
 			again := refusal(t, err, c.kind)
 			if first.Replayed || !again.Replayed {
@@ -104,7 +104,7 @@ func TestReplayOfRefusal(t *testing.T) {
 		req := born("id-5", "1970-05-05")
 		_, err := w.svc.Book(t.Context(), call, req)
 		refusal(t, err, booking.ErrNotOpenYet)
-		w.clock.set(time.Date(2021, 7, 21, 11, 0, 0, 0, time.UTC))
+		w.clock.Set(time.Date(2021, 7, 21, 11, 0, 0, 0, time.UTC))
 		if r, err := w.svc.Book(t.Context(), call, req); err != nil || r.Replayed {
 			t.Errorf("after the opening: %+v %v", r, err)
 		}
@@ -133,11 +133,11 @@ func TestKeyExpires(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		w.clock.set(closes.Add(72*time.Hour - time.Microsecond))
+		w.clock.Set(closes.Add(72*time.Hour - time.Microsecond))
 		if r, err := w.svc.Book(t.Context(), call, person("id-1", "g5")); err != nil || !r.Replayed {
 			t.Errorf("just before: %+v %v", r, err)
 		}
-		w.clock.set(closes.Add(72 * time.Hour))
+		w.clock.Set(closes.Add(72 * time.Hour))
 		other := w.callAs(w.client, "k", "another body")
 		if r, err := w.svc.Book(t.Context(), other, person("id-1", "g5")); err != nil || r.Replayed || r.Reservation.ID != first.Reservation.ID {
 			t.Errorf("after: %+v %v", r, err)

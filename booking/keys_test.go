@@ -32,8 +32,8 @@ func TestKeys(t *testing.T) {
 			}
 		}
 		keys := booking.NewKeys(db, nil)
-		c := &clock{t: noon}
-		keys.SetNow(c.now)
+		c := dbtest.NewClock(noon)
+		keys.SetNow(c.Now)
 		var wg sync.WaitGroup
 		for range 20 {
 			wg.Go(func() {
@@ -52,7 +52,7 @@ func TestKeys(t *testing.T) {
 		if err := booking.RevokeKey(t.Context(), db, "clinic"); err != nil {
 			t.Fatal(err)
 		}
-		c.set(noon.Add(time.Second))
+		c.Set(noon.Add(time.Second))
 		if _, err := keys.Authenticate(t.Context(), key); !errors.Is(err, booking.ErrUnauthorized) {
 			t.Errorf("a second after the key was revoked: %v", err)
 		}
@@ -71,9 +71,7 @@ func TestKeys(t *testing.T) {
 // A key has its scopes, its rate and its end, and a rotation gives the same client another one.
 func TestKeyLife(t *testing.T) {
 	t.Parallel()
-	c := &clock{t: noon}
-	dbtest.EachWith(t, sqldb.Options{Now: c.now}, func(t *testing.T, db *sqldb.DB) {
-		c.set(noon)
+	dbtest.EachAt(t, noon, func(t *testing.T, db *sqldb.DB, c *dbtest.Clock) {
 		for what, spec := range map[string]booking.KeySpec{
 			"an unknown scope": {Name: "a", Scopes: []string{"book", "everything"}},
 			"no rate":          {Name: "a", Rate: -1},
@@ -89,9 +87,9 @@ func TestKeyLife(t *testing.T) {
 			t.Fatal(err)
 		}
 		keys := booking.NewKeys(db, nil)
-		keys.SetNow(c.now)
+		keys.SetNow(c.Now)
 		other := booking.NewKeys(db, nil) // another process
-		other.SetNow(c.now)
+		other.SetNow(c.Now)
 		defer keys.Stop()
 		defer other.Stop()
 		client, err := keys.Authenticate(t.Context(), first)
@@ -111,7 +109,7 @@ func TestKeyLife(t *testing.T) {
 			t.Errorf("another process: %v", err)
 		}
 
-		c.set(noon.Add(time.Hour))
+		c.Set(noon.Add(time.Hour))
 		second, until, err := booking.RotateKey(t.Context(), db, "clinic", time.Hour)
 		if err != nil || !until.Equal(noon.Add(2*time.Hour)) || second == first {
 			t.Fatalf("rotated until %v, %v", until, err)
@@ -121,11 +119,11 @@ func TestKeyLife(t *testing.T) {
 				t.Errorf("during the rotation: %+v, %v", got, err)
 			}
 		}
-		c.set(until.Add(-time.Millisecond))
+		c.Set(until.Add(-time.Millisecond))
 		if _, err := keys.Authenticate(t.Context(), first); err != nil {
 			t.Errorf("to the end: %v", err)
 		}
-		c.set(until) // the cache knows, without asking
+		c.Set(until) // the cache knows, without asking
 		if _, err := keys.Authenticate(t.Context(), first); !errors.Is(err, booking.ErrUnauthorized) {
 			t.Errorf("after the overlap: %v", err)
 		}
@@ -139,7 +137,7 @@ func TestKeyLife(t *testing.T) {
 		if _, err := other.Authenticate(t.Context(), third); err != nil {
 			t.Error(err)
 		}
-		c.set(end)
+		c.Set(end)
 		if _, err := other.Authenticate(t.Context(), third); !errors.Is(err, booking.ErrUnauthorized) {
 			t.Errorf("expired: %v", err)
 		}
@@ -159,9 +157,7 @@ func TestKeyLife(t *testing.T) {
 // The last use is written once a minute, and a key at rest is a hash: of none of its parts can the key be told.
 func TestKeyAtRest(t *testing.T) {
 	t.Parallel()
-	c := &clock{t: noon}
-	dbtest.EachWith(t, sqldb.Options{Now: c.now}, func(t *testing.T, db *sqldb.DB) {
-		c.set(noon)
+	dbtest.EachAt(t, noon, func(t *testing.T, db *sqldb.DB, c *dbtest.Clock) {
 		first, err := booking.CreateKey(t.Context(), db, booking.KeySpec{Name: "clinic", Scopes: []string{"admin"}})
 		if err != nil {
 			t.Fatal(err)
@@ -179,8 +175,8 @@ func TestKeyAtRest(t *testing.T) {
 		}
 		for _, at := range []struct{ after, want time.Duration }{{0, 0}, {30 * time.Second, 0}, {time.Minute, time.Minute}} {
 			keys := booking.NewKeys(db, nil)
-			c.set(noon.Add(at.after))
-			keys.SetNow(c.now)
+			c.Set(noon.Add(at.after))
+			keys.SetNow(c.Now)
 			if got, err := keys.Authenticate(t.Context(), second); err != nil || !got.May("book") || !got.May("whatever comes") {
 				t.Errorf("%+v, %v", got, err)
 			}

@@ -76,7 +76,7 @@ func (m *model) changed(rt *rapid.T, w *world, who string, want error, differs b
 		if now.Version != was.Version+1 {
 			rt.Fatalf("version %d after %d", now.Version, was.Version)
 		}
-		m.stories[now.ID] = &story{version: now.Version, caused: w.clock.now()}
+		m.stories[now.ID] = &story{version: now.Version, caused: w.clock.Now()}
 		m.active[who] = now
 	}
 }

@@ -62,7 +62,7 @@ func (m *model) resend(rt *rapid.T, w *world) {
 	o.EvenIfUnknown = rapid.Bool().Draw(rt, "even if unknown")
 	call := w.resendCall()
 	reply, err := w.svc.Resend(w.t.Context(), call, o)
-	if want := s.decide(o, w.clock.now()); want != nil {
+	if want := s.decide(o, w.clock.Now()); want != nil {
 		if !errors.Is(err, want) {
 			rt.Fatalf("resend of %+v: %v, the model says %v", *s, err, want)
 		}
@@ -71,7 +71,7 @@ func (m *model) resend(rt *rapid.T, w *world) {
 	if err != nil || reply.Resent.Number != s.number+1 || reply.Resent.Version != s.version {
 		rt.Fatalf("resend of %+v: %+v, %v", *s, reply, err)
 	}
-	s.number, s.caused, s.state = s.number+1, w.clock.now(), ""
+	s.number, s.caused, s.state = s.number+1, w.clock.Now(), ""
 	m.resends[call.Key] = resent{o, reply}
 }
 

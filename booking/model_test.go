@@ -82,7 +82,7 @@ func TestModel(t *testing.T) {
 						rt.Skip()
 					}
 					w.cancel(r.ID)
-					m.stories[r.ID] = &story{version: r.Version + 1, caused: w.clock.now()}
+					m.stories[r.ID] = &story{version: r.Version + 1, caused: w.clock.Now()}
 					delete(m.active, id)
 					m.gone = append(m.gone, r)
 				},
@@ -98,7 +98,7 @@ func TestModel(t *testing.T) {
 						rt.Fatalf("cancelled twice: %v", err)
 					}
 				},
-				"time passes":   func(rt *rapid.T) { w.clock.set(w.clock.now().Add(step.Draw(rt, "for"))) },
+				"time passes":   func(rt *rapid.T) { w.clock.Set(w.clock.Now().Add(step.Draw(rt, "for"))) },
 				"texts move":    func(rt *rapid.T) { m.moveTexts(rt, w) },
 				"resend":        func(rt *rapid.T) { m.resend(rt, w) },
 				"repeat resend": func(rt *rapid.T) { m.repeatResend(rt, w) },
@@ -150,7 +150,7 @@ func (m *model) book(rt *rapid.T, w *world, call booking.Call, identity, slot st
 	}
 	m.active[identity] = r.Reservation
 	if exists == nil {
-		m.stories[r.Reservation.ID] = &story{version: 1, caused: w.clock.now()}
+		m.stories[r.Reservation.ID] = &story{version: 1, caused: w.clock.Now()}
 	}
 	m.keys[call.Key] = answered{identity: identity, slot: slot, id: r.Reservation.ID}
 }

@@ -27,8 +27,8 @@ func TestTheFirstMinuteOfAnInstallation(t *testing.T) {
 		t.Cleanup(func() { _ = db.Close() })
 		return db
 	}
-	c := &clock{t: noon}
-	db := open(sqldb.Options{Now: c.now})
+	c := dbtest.NewClock(noon)
+	db := open(sqldb.Options{Now: c.Now})
 	if _, err := schema.Migrate(t.Context(), db, false); err != nil {
 		t.Fatal(err)
 	}
@@ -36,13 +36,13 @@ func TestTheFirstMinuteOfAnInstallation(t *testing.T) {
 sites: [{id: x, name: {ko: 가, en: A}}]
 slots: [{id: hot, site: x, starts_at: 2021-07-26T10:00:00+09:00, capacity: 1000000}]`)
 	// Those who come early make PostgreSQL plan for good, at the sixth run of a statement, while nobody has a place.
-	c.set(opening.Add(-time.Minute))
+	c.Set(opening.Add(-time.Minute))
 	for i := range 20 {
 		if _, err := w.svc.Book(t.Context(), w.call(), person(fmt.Sprint("early-", i), "hot")); !errors.Is(err, booking.ErrNotOpenYet) {
 			t.Fatal(err)
 		}
 	}
-	c.set(noon)
+	c.Set(noon)
 	const then = 3000
 	var people sync.WaitGroup
 	for i := range then {

@@ -27,7 +27,7 @@ func TestResend(t *testing.T) {
 		next := func(state string) { // the texts became this, and the cool-down is over
 			w.notify(r.ID, state)
 			later = later.Add(booking.ResendCoolDown)
-			w.clock.set(later)
+			w.clock.Set(later)
 		}
 		next("failed")
 		call := w.resendCall()
@@ -101,7 +101,7 @@ func TestResendOfAChange(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.notify(r.ID, "delivered")
-		w.clock.set(noon.Add(time.Hour))
+		w.clock.Set(noon.Add(time.Hour))
 		o := order(r.ID)
 		o.EvenIfUnknown = true // the notifier has no text of version 2
 		if got, err := w.alone(o); err != nil || got.Version != 2 || got.Number != 1 {
@@ -140,12 +140,12 @@ func TestResendRefuses(t *testing.T) {
 			{"past", "failed", starts, risky, booking.ErrAppointmentPast, 0},
 			{"just before", "failed", starts.Add(-time.Microsecond), nil, nil, 0},
 		} {
-			w.clock.set(noon)
+			w.clock.Set(noon)
 			r := w.book(fmt.Sprintf("id-%d", i), "g2")
 			if c.state != "" {
 				w.notify(r.ID, c.state)
 			}
-			w.clock.set(c.at)
+			w.clock.Set(c.at)
 			o := order(r.ID)
 			if c.order != nil {
 				c.order(&o)
@@ -170,7 +170,7 @@ func TestResendRefuses(t *testing.T) {
 			if n := w.count("SELECT while_unknown FROM resend WHERE reservation_id = ? UNION ALL SELECT 0", r.ID); (n == 1) != (c.kind == nil && o.EvenIfUnknown) {
 				t.Errorf("%s: while_unknown %d", c.name, n)
 			}
-			w.clock.set(noon)
+			w.clock.Set(noon)
 			w.cancel(r.ID) // the place is for the next
 		}
 		w.both(func(name string, resend func(booking.ResendOrder) (booking.Resent, error)) {
@@ -191,7 +191,7 @@ func TestResendLooksAtTheNewestTextOfTheWanted(t *testing.T) {
 	each(t, everybody, func(t *testing.T, w *world) {
 		r := w.bookTwo("id-1", "g2")
 		w.notify(r.ID, "delivered")
-		w.clock.set(noon.Add(time.Hour))
+		w.clock.Set(noon.Add(time.Hour))
 		if _, err := w.db.Pool().Exec("UPDATE message SET state = 'unknown' WHERE recipient = 'booker'"); err != nil {
 			t.Fatal(err)
 		}
@@ -255,7 +255,7 @@ func TestReplayOfResend(t *testing.T) {
 	each(t, everybody, func(t *testing.T, w *world) {
 		r := w.bookTwo("id-1", "g2")
 		w.notify(r.ID, "unknown")
-		w.clock.set(noon.Add(time.Hour))
+		w.clock.Set(noon.Add(time.Hour))
 		call := w.callAs(w.client, "k", "body")
 		call.Route = resendRoute
 		o := order(r.ID)
@@ -268,7 +268,7 @@ func TestReplayOfResend(t *testing.T) {
 			t.Fatalf("%+v, %v", first, err)
 		}
 		w.notify(r.ID, "failed")
-		w.clock.set(noon.Add(2 * time.Hour))
+		w.clock.Set(noon.Add(2 * time.Hour))
 		w.cancel(r.ID)
 		first.Replayed = true
 		for name, svc := range map[string]*booking.Service{"same process": w.svc, "another process": w.service()} {
@@ -288,14 +288,14 @@ func TestReplayOfResend(t *testing.T) {
 			t.Errorf("stored with status %d", n)
 		}
 		// A final refusal is the same refusal.
-		w.clock.set(time.Date(2021, 7, 26, 2, 0, 0, 0, time.UTC))
+		w.clock.Set(time.Date(2021, 7, 26, 2, 0, 0, 0, time.UTC))
 		call = w.resendCall()
 		for _, replayed := range []bool{false, true} {
 			_, err := w.svc.Resend(t.Context(), call, o)
 			if f := refusal(t, err, booking.ErrAppointmentPast); f.Replayed != replayed || !errors.Is(err, booking.ErrNotChangeable) {
 				t.Errorf("past: %+v", f)
 			}
-			w.clock.set(noon)
+			w.clock.Set(noon)
 		}
 		w.audit()
 	})
@@ -306,7 +306,7 @@ func TestResendCoolDownLetsOneThrough(t *testing.T) {
 	each(t, everybody, func(t *testing.T, w *world) {
 		r := w.book("id-1", "g2")
 		w.notify(r.ID, "delivered")
-		w.clock.set(noon.Add(time.Hour))
+		w.clock.Set(noon.Add(time.Hour))
 		svcs := []*booking.Service{w.svc, w.service()}
 		var done, cool atomic.Int64
 		var wg sync.WaitGroup
@@ -343,7 +343,7 @@ func TestResendNumbersAreUnique(t *testing.T) {
 		for _, r := range rs {
 			w.notify(r.ID, "delivered")
 		}
-		w.clock.set(noon.Add(time.Hour))
+		w.clock.Set(noon.Add(time.Hour))
 		var mu sync.Mutex
 		numbers := map[string]bool{}
 		var wg sync.WaitGroup
@@ -391,10 +391,10 @@ func TestResendNumbersAreUnique(t *testing.T) {
 func TestResendAndCancelInOneBatch(t *testing.T) {
 	each(t, everybody, func(t *testing.T, w *world) {
 		for i, resendFirst := range []bool{true, false} {
-			w.clock.set(noon)
+			w.clock.Set(noon)
 			r := w.book(fmt.Sprintf("id-%d", i), "g4")
 			w.notify(r.ID, "delivered")
-			w.clock.set(noon.Add(time.Hour))
+			w.clock.Set(noon.Add(time.Hour))
 			release := w.hold([]string{"g5", "m1"}[i])
 			var sent, cancelled error
 			var wg sync.WaitGroup
@@ -446,7 +446,7 @@ func TestResendIsOneTransaction(t *testing.T) {
 	each(t, everybody, func(t *testing.T, w *world) {
 		r := w.bookTwo("identity-canary", "g2")
 		w.notify(r.ID, "delivered")
-		w.clock.set(noon.Add(time.Hour))
+		w.clock.Set(noon.Add(time.Hour))
 		trigger := `CREATE TRIGGER broken BEFORE INSERT ON outbox BEGIN SELECT RAISE(ABORT, 'broken'); END`
 		if w.db.Dialect() == sqldb.Postgres {
 			trigger = `CREATE FUNCTION broken() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'broken'; END $$;
@@ -485,7 +485,7 @@ func TestResendWaitsForABeginningAttempt(t *testing.T) {
 	each(t, everybody, func(t *testing.T, w *world) {
 		r := w.book("id-1", "g2")
 		w.notify(r.ID, "undelivered") // a further attempt is about to begin
-		w.clock.set(noon.Add(time.Hour))
+		w.clock.Set(noon.Add(time.Hour))
 		resent := make(chan error, 1)
 		err := w.db.Write(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error {
 			if _, err := booking.Appointments(ctx, tx, []string{r.ID}, true); err != nil {

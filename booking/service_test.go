@@ -194,7 +194,7 @@ func TestRepeatWithoutKey(t *testing.T) {
 		_, err = w.svc.Book(t.Context(), w.callAs(w.other, "k", "b"), person("id-1", "g2"))
 		refusal(t, err, booking.ErrAlreadyBooked)
 		// A repeat is a repeat also when the window has closed and the key has expired.
-		w.clock.set(opening.Add(20 * 24 * time.Hour))
+		w.clock.Set(opening.Add(20 * 24 * time.Hour))
 		again, err = w.svc.Book(t.Context(), w.callAs(w.client, "key-1", "other"), person("id-1", "g2"))
 		if err != nil || again.Created || again.Reservation.ID != first.ID {
 			t.Errorf("repeat after the key expired: %+v, %v", again, err)
@@ -216,7 +216,7 @@ func TestCancel(t *testing.T) {
 		if f := refusal(t, err, booking.ErrVersionMismatch); f.Version != 1 {
 			t.Errorf("mismatch says version %d", f.Version)
 		}
-		w.clock.set(noon.Add(time.Minute))
+		w.clock.Set(noon.Add(time.Minute))
 		call := w.callAs(w.client, "cancel", "body")
 		c, err := w.svc.Cancel(t.Context(), call, r.ID, 1)
 		if err != nil || c.Reservation.Status != booking.StatusCancelled || c.Reservation.Version != 2 ||
@@ -240,7 +240,7 @@ func TestCancel(t *testing.T) {
 		if again.ID == r.ID {
 			t.Error("the cancelled reservation came back")
 		}
-		w.clock.set(again.Slot.StartsAt)
+		w.clock.Set(again.Slot.StartsAt)
 		_, err = w.svc.Cancel(t.Context(), w.call(), again.ID, 0)
 		refusal(t, err, booking.ErrNotChangeable)
 		w.audit()

@@ -22,29 +22,11 @@ var (
 	noon    = opening.Add(16 * time.Hour)
 )
 
-// clock is what the database's transactions take for now.
-type clock struct {
-	mu sync.Mutex
-	t  time.Time
-}
-
-func (c *clock) now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.t
-}
-
-func (c *clock) set(t time.Time) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.t = t
-}
-
 // world is a database with a programme, two clients and a service.
 type world struct {
 	t      testing.TB
 	db     *sqldb.DB
-	clock  *clock
+	clock  *dbtest.Clock // the database's
 	ids    *booking.Identities
 	svc    *booking.Service
 	keys   *booking.Keys
@@ -61,18 +43,10 @@ var secret = []byte("0123456789abcdef0123456789abcdef")
 func each(t *testing.T, file string, fn func(t *testing.T, w *world)) {
 	t.Helper()
 	t.Parallel()
-	on := func(open func(testing.TB, sqldb.Options) *sqldb.DB) func(*testing.T) {
-		return func(t *testing.T) {
-			t.Parallel()
-			c := &clock{t: noon}
-			fn(t, newWorld(t, open(t, sqldb.Options{Now: c.now}), c, file))
-		}
-	}
-	t.Run("sqlite", on(dbtest.SQLite))
-	t.Run("postgres", on(dbtest.Postgres))
+	dbtest.EachAt(t, noon, func(t *testing.T, db *sqldb.DB, c *dbtest.Clock) { fn(t, newWorld(t, db, c, file)) })
 }
 
-func newWorld(t testing.TB, db *sqldb.DB, c *clock, file string) *world {
+func newWorld(t testing.TB, db *sqldb.DB, c *dbtest.Clock, file string) *world {
 	t.Helper()
 	ids, err := booking.OpenIdentities(t.Context(), db, secret)
 	if err != nil {

@@ -106,7 +106,7 @@ func (h heard) Write(p []byte) (int, error) { h(); return len(p), nil }
 func TestASenderThatCannotBeginDoesNotBeat(t *testing.T) {
 	t.Parallel()
 	db := dbtest.SQLite(t, sqldb.Options{})
-	b := newBench(t, db, &clock{now: noon}, Policy{})
+	b := newBench(t, db, dbtest.NewClock(noon), Policy{})
 	run := func() (beats float64) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()

@@ -17,16 +17,6 @@ import (
 	"ansim/test/dbtest"
 )
 
-// clock is a database's clock that a test moves.
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func (c *clock) Now() time.Time { c.mu.Lock(); defer c.mu.Unlock(); return c.now }
-
-func (c *clock) add(d time.Duration) { c.mu.Lock(); defer c.mu.Unlock(); c.now = c.now.Add(d) }
-
 // scripted is a provider that answers as it is told.
 type scripted struct {
 	outcome Outcome
@@ -89,7 +79,7 @@ func (as *appointments) change(id string, f func(*Appointment)) {
 
 // bench is a sender and a reconciler whose steps a test takes one by one. It begins with one booked reservation.
 type bench struct {
-	clock       *clock
+	clock       *dbtest.Clock
 	db          *sqldb.DB
 	provider    *scripted
 	policy      Policy
@@ -108,23 +98,15 @@ func eachBench(t *testing.T, fn func(t *testing.T, b *bench)) {
 
 func eachBenchWith(t *testing.T, p Policy, fn func(t *testing.T, b *bench)) {
 	t.Helper()
-	for _, d := range []string{"sqlite", "postgres"} {
-		t.Run(d, func(t *testing.T) {
-			t.Parallel()
-			c := &clock{now: noon}
-			open := dbtest.SQLite
-			if d == "postgres" {
-				open = dbtest.Postgres
-			}
-			b := newBench(t, open(t, sqldb.Options{Now: c.Now}), c, p)
-			b.reservation = b.booked(t, 0)
-			fn(t, b)
-		})
-	}
+	dbtest.EachAt(t, noon, func(t *testing.T, db *sqldb.DB, c *dbtest.Clock) {
+		b := newBench(t, db, c, p)
+		b.reservation = b.booked(t, 0)
+		fn(t, b)
+	})
 }
 
 // newBench is one without any reservation.
-func newBench(t *testing.T, db *sqldb.DB, c *clock, p Policy) *bench {
+func newBench(t *testing.T, db *sqldb.DB, c *dbtest.Clock, p Policy) *bench {
 	t.Helper()
 	b := &bench{clock: c, db: db, provider: &scripted{}, policy: p.withDefaults(), book: &appointments{byID: map[string]Appointment{}}}
 	b.join(t)
@@ -216,7 +198,7 @@ func (b *bench) missAll(t *testing.T) {
 	t.Helper()
 	last := time.Duration(0)
 	for _, look := range b.policy.Looks {
-		b.clock.add(look - last)
+		b.clock.Add(look - last)
 		last = look
 		b.round(t)
 	}

@@ -22,14 +22,14 @@ func TestAnAttemptWhoseProcessDiedIsLookedUpNotRepeated(t *testing.T) {
 		if m := b.state(t); m.State != Sending {
 			t.Fatalf("before the lease ends: %s", m.State)
 		}
-		b.clock.add(time.Minute + time.Second)
+		b.clock.Add(time.Minute + time.Second)
 		b.round(t)
 		if m := b.state(t); m.State != StateUnknown || m.log[0].State != AttemptUnknown {
 			t.Fatalf("after the lease: %s, attempt %s", m.State, m.log[0].State)
 		}
 		b.begin(t, 0) // an unknown text is not sent
 		b.provider.list = []Sighting{{SID: "SM1", Body: r.text.Body, Status: "delivered", Created: noon}}
-		b.clock.add(5 * time.Second)
+		b.clock.Add(5 * time.Second)
 		b.round(t)
 		if m := b.state(t); m.State != StateDelivered || m.Attempts != 1 {
 			t.Errorf("the list shows it: %s after %d attempts", m.State, m.Attempts)
@@ -54,7 +54,7 @@ func TestAResumedProcessBringsEvidenceLate(t *testing.T) {
 			t.Parallel()
 			eachBench(t, func(t *testing.T, b *bench) {
 				r := b.begin(t, 1)[0]
-				b.clock.add(time.Minute + time.Second)
+				b.clock.Add(time.Minute + time.Second)
 				b.round(t)
 				b.sender.record(t.Context(), r, c.o)
 				if m := b.state(t); m.State != c.want {
@@ -91,7 +91,7 @@ func TestAnOlderCopyDoesNotProveANewerAttempt(t *testing.T) {
 		}
 		b.sender.record(t.Context(), second, Outcome{Class: Unknown})
 		b.provider.list = []Sighting{{SID: "SM1", Body: first.text.Body, Status: "sent", Created: noon}}
-		b.clock.add(5 * time.Second)
+		b.clock.Add(5 * time.Second)
 		b.round(t)
 		m := b.state(t)
 		if m.log[0].State != AttemptSent || m.log[1].State != AttemptUnknown || m.State != StateSent {
@@ -111,7 +111,7 @@ func TestAnOlderAttemptTakesNoNewerText(t *testing.T) {
 		second := b.begin(t, 1)[0]
 		b.sender.record(t.Context(), second, Outcome{Class: Unknown})
 		b.provider.list = []Sighting{{SID: "SM1", Body: second.text.Body, Status: "sent", Created: b.clock.Now().Add(time.Second)}}
-		b.clock.add(5 * time.Second)
+		b.clock.Add(5 * time.Second)
 		b.round(t)
 		m := b.state(t)
 		if m.log[0].State != AttemptUnknown || m.log[1].State != AttemptSent || m.State != StateSent {
@@ -123,7 +123,7 @@ func TestAnOlderAttemptTakesNoNewerText(t *testing.T) {
 // A receipt that tells nothing new is stored without the message: it comes through also while somebody holds that.
 func TestAReceiptOfWhatIsKnownWaitsForNobody(t *testing.T) {
 	t.Parallel()
-	c := &clock{now: noon}
+	c := dbtest.NewClock(noon)
 	b := newBench(t, dbtest.Postgres(t, sqldb.Options{Now: c.Now}), c, Policy{})
 	b.reservation = b.booked(t, 0)
 	r := b.begin(t, 1)[0]

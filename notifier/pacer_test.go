@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"ansim/test/dbtest"
 )
 
 var (
@@ -16,13 +18,13 @@ var (
 )
 
 // paced is a pacer whose clock the test moves.
-func paced(p Policy) (*pacer, *clock) {
-	c := &clock{now: noon}
+func paced(p Policy) (*pacer, *dbtest.Clock) {
+	c := dbtest.NewClock(noon)
 	return newPacer(p.withDefaults(), c.Now), c
 }
 
 // take acquires n slots at once; it fails the test when there are fewer.
-func take(t *testing.T, p *pacer, c *clock, n int) []*slot {
+func take(t *testing.T, p *pacer, c *dbtest.Clock, n int) []*slot {
 	t.Helper()
 	got, round := p.acquire(t.Context(), n)
 	if got != n {
@@ -32,7 +34,7 @@ func take(t *testing.T, p *pacer, c *clock, n int) []*slot {
 	for i := range out {
 		out[i] = &slot{round: round, began: c.Now()}
 	}
-	c.add(time.Millisecond)
+	c.Add(time.Millisecond)
 	return out
 }
 
@@ -58,7 +60,7 @@ func TestA429HalvesOnceForWhatWasUnderWayTogether(t *testing.T) {
 	if !none(t, p) {
 		t.Error("it does not rest")
 	}
-	c.add(time.Minute)
+	c.Add(time.Minute)
 	for _, s := range take(t, p, c, 32) {
 		p.done(s, throttled)
 	}
@@ -83,13 +85,13 @@ func TestConcurrencyRecovers(t *testing.T) {
 	t.Parallel()
 	p, c := paced(Policy{Slots: 64})
 	for range 10 {
-		c.add(time.Minute)
+		c.Add(time.Minute)
 		p.done(take(t, p, c, 1)[0], throttled)
 	}
 	if _, slots := p.status(); slots != 1 {
 		t.Fatalf("after ten rounds of 429: %d slots, want 1", slots)
 	}
-	c.add(time.Minute)
+	c.Add(time.Minute)
 	rounds := 0
 	for ; rounds < 200; rounds++ {
 		_, slots := p.status()
@@ -121,13 +123,13 @@ func TestSilenceLeavesOneAtATimeWithGrowingPauses(t *testing.T) {
 	var pauses []time.Duration
 	for range 12 {
 		pauses = append(pauses, p.resting())
-		c.add(p.resting() + time.Millisecond)
+		c.Add(p.resting() + time.Millisecond)
 		p.done(take(t, p, c, 1)[0], lost)
 	}
 	if last := pauses[len(pauses)-1]; last < longestProbe/2 || last > longestProbe*3/2 {
 		t.Errorf("pauses %v do not grow to about %s", pauses, longestProbe)
 	}
-	c.add(p.resting() + time.Millisecond)
+	c.Add(p.resting() + time.Millisecond)
 	p.done(take(t, p, c, 1)[0], took)
 	if state, slots := p.status(); state != paceOK || slots < 2 || p.resting() > 0 {
 		t.Errorf("it answers again: %s, %d slots, resting %s", state, slots, p.resting())
@@ -147,7 +149,7 @@ func TestWhatHangsKeepsNobodyFromTrying(t *testing.T) {
 	if state, _ := p.status(); state != paceAway {
 		t.Fatalf("it is %s", state)
 	}
-	c.add(p.resting() + time.Millisecond)
+	c.Add(p.resting() + time.Millisecond)
 	if none(t, p) {
 		t.Fatal("nothing can be tried")
 	}
@@ -182,7 +184,7 @@ func TestAnAccountThatIsRefusedIsProbed(t *testing.T) {
 	if state, slots := p.status(); state != paceRefused || slots != 1 || p.resting() < 15*time.Second {
 		t.Errorf("%s, %d slots, resting %s", state, slots, p.resting())
 	}
-	c.add(time.Minute)
+	c.Add(time.Minute)
 	p.done(take(t, p, c, 1)[0], took)
 	if state, _ := p.status(); state != paceOK {
 		t.Errorf("it works again, and is %s", state)
@@ -247,7 +249,7 @@ func TestThePacerNeverMiscounts(t *testing.T) {
 					p.stepAside(out[len(out)-1])
 				}
 			},
-			"wait": func(*rapid.T) { c.add(time.Second) },
+			"wait": func(*rapid.T) { c.Add(time.Second) },
 			"": func(rt *rapid.T) {
 				if p.held < 0 || p.beside < 0 || p.old < 0 || p.held+p.old+p.beside != len(out) || p.beside > 4 || p.old > 8+4 || p.limit < 1 || p.limit > 8 {
 					rt.Fatalf("%d held, %d of rounds before, %d beside, limit %.1f; %d are out", p.held, p.old, p.beside, p.limit, len(out))
@@ -257,7 +259,7 @@ func TestThePacerNeverMiscounts(t *testing.T) {
 		for _, s := range out {
 			p.done(s, took)
 		}
-		c.add(time.Hour)
+		c.Add(time.Hour)
 		if none(t, p) {
 			rt.Fatal("everything has ended, and nothing can begin")
 		}

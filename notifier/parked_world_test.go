@@ -35,9 +35,7 @@ type world struct {
 // eachWorld runs fn on both databases.
 func eachWorld(t *testing.T, fn func(t *testing.T, w *world)) {
 	t.Helper()
-	dbtest.EachWith(t, sqldb.Options{Now: func() time.Time { return parkedNow }}, func(t *testing.T, db *sqldb.DB) {
-		fn(t, newWorld(t, db))
-	})
+	dbtest.EachAt(t, parkedNow, func(t *testing.T, db *sqldb.DB, _ *dbtest.Clock) { fn(t, newWorld(t, db)) })
 }
 
 const worldKey = "018f3c5e-7b1a-7000-8000-0000000000aa"

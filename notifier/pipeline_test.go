@@ -91,8 +91,8 @@ func TestALostTextIsFoundByAnotherClock(t *testing.T) {
 	for _, off := range []time.Duration{-10 * time.Minute, 10 * time.Minute} {
 		t.Run(off.String(), func(t *testing.T) {
 			t.Parallel()
-			dbtest.EachWith(t, sqldb.Options{Now: func() time.Time { return time.Now().Add(off) }}, func(t *testing.T, db *sqldb.DB) {
-				r := newRig(t, db, quick)
+			dbtest.EachOpen(t, func(t *testing.T, open dbtest.Open) {
+				r := newRig(t, open(t, sqldb.Options{Now: func() time.Time { return time.Now().Add(off) }}), quick)
 				r.faults(sandbox.Rule{Answer: sandbox.Answer500, Happen: "yes", Callbacks: sandbox.CallbacksNone})
 				r.start()
 				id := r.reservation(1)

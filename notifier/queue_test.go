@@ -96,19 +96,19 @@ func TestOneBudgetForAll(t *testing.T) {
 		}
 		total := 0.0
 		for range 40 {
-			b.clock.add(250 * time.Millisecond)
+			b.clock.Add(250 * time.Millisecond)
 			total += use() + use()
 		}
 		if total < 99 || total > 100 {
 			t.Errorf("in ten seconds %v, want 100", total)
 		}
-		b.clock.add(-10 * time.Minute) // the clock is set back: it goes on from there
+		b.clock.Add(-10 * time.Minute) // the clock is set back: it goes on from there
 		use()
-		b.clock.add(time.Second)
+		b.clock.Add(time.Second)
 		if got := use(); got < 9 || got > 10 {
 			t.Errorf("a second after the clock was set back: %v, want 10", got)
 		}
-		b.clock.add(24 * time.Hour)
+		b.clock.Add(24 * time.Hour)
 		if got := use(); got != 10 {
 			t.Errorf("after a day: %v, want no more than the burst", got)
 		}
@@ -152,7 +152,7 @@ func TestAStormOfUnknownsKeepsTheBudget(t *testing.T) {
 		if len(taken) != storm {
 			t.Fatalf("%d requests", len(taken))
 		}
-		b.clock.add(b.policy.Lease + time.Second)
+		b.clock.Add(b.policy.Lease + time.Second)
 		for n, err := b.look.expire(t.Context()); n > 0 || err != nil; n, err = b.look.expire(t.Context()) {
 			if err != nil {
 				t.Fatal(err)
@@ -161,7 +161,7 @@ func TestAStormOfUnknownsKeepsTheBudget(t *testing.T) {
 		b.provider.find = func(to personal.Phone, _ time.Time) ([]Sighting, error) {
 			return []Sighting{{SID: "SM" + to.Reveal(), Body: taken[to.Reveal()].Body, Status: "sent", Created: noon}}, nil
 		}
-		b.clock.add(b.policy.Looks[0])
+		b.clock.Add(b.policy.Looks[0])
 		began := b.clock.Now()
 		for seconds := 0; ; seconds++ {
 			before := b.provider.finds
@@ -188,7 +188,7 @@ func TestAStormOfUnknownsKeepsTheBudget(t *testing.T) {
 			if b.clock.Now().Sub(began) > 30*time.Minute {
 				t.Fatalf("after half an hour %d are unknown", w.Unknown)
 			}
-			b.clock.add(time.Second)
+			b.clock.Add(time.Second)
 		}
 		if b.provider.finds > storm {
 			t.Errorf("%d questions for %d texts", b.provider.finds, storm)
@@ -205,12 +205,12 @@ func TestTheBudgetGoesByWhenAttemptsBegin(t *testing.T) {
 			b.booked(t, n+1)
 		}
 		b.sender.directory = func(ctx context.Context, tx *sqldb.Tx, ids []string, lock bool) (map[string]Appointment, error) {
-			b.clock.add(900 * time.Millisecond)
+			b.clock.Add(900 * time.Millisecond)
 			return b.book.read(ctx, tx, ids, lock)
 		}
 		b.begin(t, 3) // 0.9 s after its transaction began
 		b.begin(t, 0)
-		b.clock.add(300 * time.Millisecond)
+		b.clock.Add(300 * time.Millisecond)
 		b.begin(t, 3)
 	})
 }
@@ -222,11 +222,11 @@ func TestAnEmptyBudgetFillsAfterTheClockWasSetBack(t *testing.T) {
 		for n := range 7 {
 			b.booked(t, n+1)
 		}
-		b.clock.add(20 * time.Minute)
+		b.clock.Add(20 * time.Minute)
 		b.begin(t, 3)
-		b.clock.add(-10 * time.Minute)
+		b.clock.Add(-10 * time.Minute)
 		b.begin(t, 0)
-		b.clock.add(1100 * time.Millisecond)
+		b.clock.Add(1100 * time.Millisecond)
 		b.begin(t, 3)
 	})
 }

@@ -13,6 +13,7 @@ import (
 	"ansim/outbox"
 	"ansim/schema/event"
 	"ansim/schema/sqldb"
+	"ansim/test/dbtest"
 )
 
 // TestATextWithThousandsOfAttemptsStillGoesOut: a provider that throttles all night leaves many, and SQLite takes a bounded
@@ -57,7 +58,7 @@ func TestAFurtherAttemptWaitsForAFreshLook(t *testing.T) {
 		if m := b.state(t); m.State != Pending {
 			t.Fatalf("after the last look: %s", m.State)
 		}
-		b.clock.add(10 * time.Minute) // the sender was resting
+		b.clock.Add(10 * time.Minute) // the sender was resting
 		b.begin(t, 0)
 		if m := b.state(t); m.State != StateUnknown {
 			t.Fatalf("before a fresh look: %s", m.State)
@@ -76,7 +77,7 @@ func TestAFreshLookThatMissesLetsTheAttemptBegin(t *testing.T) {
 	eachBench(t, func(t *testing.T, b *bench) {
 		b.sender.record(t.Context(), b.begin(t, 1)[0], Outcome{Class: Unknown})
 		b.missAll(t)
-		b.clock.add(10 * time.Minute)
+		b.clock.Add(10 * time.Minute)
 		b.begin(t, 0)
 		b.round(t)
 		b.begin(t, 1)
@@ -93,7 +94,7 @@ func TestATextThatTheListGaveToAnotherAttemptKeepsItsReceipts(t *testing.T) {
 		second := b.begin(t, 1)[0]
 		b.sender.record(t.Context(), second, Outcome{Class: Unknown})
 		b.provider.list = []Sighting{{SID: "SM2", Body: second.text.Body, Status: "sent", Created: b.clock.Now()}}
-		b.clock.add(5 * time.Second)
+		b.clock.Add(5 * time.Second)
 		b.round(t)
 		if err := b.sender.recorder.Receive(t.Context(), Receipt{Token: second.text.Token, SID: "SM2", Status: "delivered"}); err != nil {
 			t.Fatalf("the callback was refused: %v", err)
@@ -124,7 +125,7 @@ func TestTheSweeperSetsAsideWhatItDoesNotKnow(t *testing.T) {
 		if at, err := NewLookout(b.db).Overdue(t.Context()); err != nil || !at.Equal(noon) {
 			t.Errorf("before the sweep the oldest is of %s, error %v; want %s", at, err, noon)
 		}
-		b.clock.add(time.Hour)
+		b.clock.Add(time.Hour)
 		s := &sweeper{db: b.db, policy: b.sender.policy, metrics: b.sender.metrics, log: b.sender.log, wake: func() {}}
 		var messages int
 		var reasons []string
@@ -166,22 +167,22 @@ func TestNothingNewerWhileACopyMayBeUnderWay(t *testing.T) {
 		"it is answered": func(t *testing.T, b *bench, second request) {
 			b.provider.outcome = Outcome{Class: Accepted, SID: "SM2"}
 			b.fly(t, second, time.Now())
-			b.clock.add(behind)
+			b.clock.Add(behind)
 		},
 		"its answer is lost": func(t *testing.T, b *bench, second request) {
 			b.provider.outcome = Outcome{Class: Unknown}
 			b.fly(t, second, time.Now())
-			b.clock.add(behind)
+			b.clock.Add(behind)
 			b.begin(t, 0) // it may still come
-			b.clock.add(b.policy.Looks[0])
+			b.clock.Add(b.policy.Looks[0])
 		},
 		"its process dies": func(t *testing.T, b *bench, _ request) {
-			b.clock.add(b.policy.Lease)
+			b.clock.Add(b.policy.Lease)
 			b.begin(t, 0)
 			b.round(t)
-			b.clock.add(behind)
+			b.clock.Add(behind)
 			b.begin(t, 0)
-			b.clock.add(b.policy.Looks[0])
+			b.clock.Add(b.policy.Looks[0])
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -212,7 +213,7 @@ func TestNothingNewerWhileACopyMayBeUnderWay(t *testing.T) {
 func TestARefusedAccountIsProbedByOneText(t *testing.T) {
 	t.Parallel()
 	eachBench(t, func(t *testing.T, b *bench) {
-		steady := &clock{now: noon}
+		steady := dbtest.NewClock(noon)
 		b.sender.pace = newPacer(b.sender.policy, steady.Now)
 		r := b.begin(t, 1)[0]
 		b.provider.outcome = Outcome{Class: Rejected, Disposition: Configuration, Code: 20003}
@@ -223,8 +224,8 @@ func TestARefusedAccountIsProbedByOneText(t *testing.T) {
 		if m := b.state(t); m.State != Pending || m.Reason != ReasonConfiguration || m.Failures != 0 {
 			t.Errorf("got %s (%s), %d failures", m.State, m.Reason, m.Failures)
 		}
-		b.clock.add(time.Minute)
-		steady.add(time.Minute)
+		b.clock.Add(time.Minute)
+		steady.Add(time.Minute)
 		r = b.begin(t, 1)[0]
 		b.provider.outcome = Outcome{Class: Accepted, SID: fmt.Sprintf("SM%032d", 1)}
 		b.fly(t, r, time.Now())
@@ -271,7 +272,7 @@ func TestTheLookoutSeesWhatIsMissing(t *testing.T) {
 		overdue(true)
 		add(event.Booked, true)
 		overdue(true)
-		b.clock.add(time.Hour)
+		b.clock.Add(time.Hour)
 		s := &sweeper{db: b.db, policy: b.sender.policy, metrics: b.sender.metrics, log: b.sender.log, wake: func() {}}
 		// The sweeper waits behind the open transactions of other tests on the same server.
 		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)

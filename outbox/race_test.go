@@ -37,7 +37,8 @@ func writeAll(t *testing.T, db *sqldb.DB, th things, wake func()) {
 // The race that a cursor by id loses: many writers, whose ids are taken in one order and committed in another.
 func TestNothingIsMissedDoubledOrInverted(t *testing.T) {
 	t.Parallel()
-	dbtest.EachWith(t, sqldb.Options{Writers: writers + 8}, func(t *testing.T, db *sqldb.DB) {
+	dbtest.EachOpen(t, func(t *testing.T, open dbtest.Open) {
+		db := open(t, sqldb.Options{Writers: writers + 8})
 		th := newThings(t, db, 40)
 		l := newLog()
 		relay := outbox.NewRelay(db, l, outbox.RelayOptions{Page: 50})

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -39,14 +38,15 @@ func position(t *testing.T, db *sqldb.DB) (epoch int64, pos string) {
 // A relay that stops in the middle of a backlog goes on there, while people go on booking.
 func TestBacklogGoesOnWhereItStopped(t *testing.T) {
 	t.Parallel()
-	dbtest.EachWith(t, sqldb.Options{Writers: writers + 8}, func(t *testing.T, db *sqldb.DB) {
+	dbtest.EachOpen(t, func(t *testing.T, open dbtest.Open) {
+		db := open(t, sqldb.Options{Writers: writers + 8})
 		th := newThings(t, db, 40)
 		writeAll(t, db, th, func() {})
 		backlog := th.total(t, db)
-		var open *openTx
+		var held *openTx
 		low := booked() // has a lower id than much of what is published before it
 		if db.Dialect() == sqldb.Postgres {
-			open = hold(t, db, func(ctx context.Context, tx *sqldb.Tx) error { return outbox.Append(ctx, tx, []event.Event{low}) })
+			held = hold(t, db, func(ctx context.Context, tx *sqldb.Tx) error { return outbox.Append(ctx, tx, []event.Event{low}) })
 		}
 		writeAll(t, db, th, func() {})
 
@@ -69,15 +69,15 @@ func TestBacklogGoesOnWhereItStopped(t *testing.T) {
 			t.Errorf("the stored position is %q", pos)
 		}
 
-		if open != nil {
-			open.end(true) // it commits between two pages of a backlog that it is no part of
+		if held != nil {
+			held.end(true) // it commits between two pages of a backlog that it is no part of
 		}
 		l.before = nil
 		relay := outbox.NewRelay(db, l, outbox.RelayOptions{Page: 100})
 		run(t, relay)
 		writeAll(t, db, th, relay.Wake)
 		want := th.total(t, db)
-		if open != nil {
+		if held != nil {
 			want++
 		}
 		events := l.awaitCount(t, want)
@@ -91,10 +91,7 @@ func TestBacklogGoesOnWhereItStopped(t *testing.T) {
 // A relay that stands still past its lease loses the lead, and can then neither move the position nor go on publishing.
 func TestPausedRelayIsFenced(t *testing.T) {
 	t.Parallel()
-	start := time.Date(2021, 7, 19, 11, 0, 0, 0, time.UTC)
-	var ahead atomic.Int64
-	now := func() time.Time { return start.Add(time.Duration(ahead.Load())) }
-	dbtest.EachWith(t, sqldb.Options{Now: now}, func(t *testing.T, db *sqldb.DB) {
+	dbtest.EachAt(t, time.Date(2021, 7, 19, 11, 0, 0, 0, time.UTC), func(t *testing.T, db *sqldb.DB, c *dbtest.Clock) {
 		const lease = time.Hour // renewed every 20 minutes, which no test lasts
 		first := appendAll(t, db, 10)
 		paused, resume := make(chan struct{}), make(chan struct{})
@@ -115,7 +112,7 @@ func TestPausedRelayIsFenced(t *testing.T) {
 			t.Error("not exactly one relay leads")
 		}
 
-		ahead.Add(int64(2 * lease)) // the process of a stands still; its lease runs out
+		c.Add(2 * lease) // the process of a stands still; its lease runs out
 		same(t, other.awaitCount(t, 10), first)
 		second := appendAll(t, db, 10)
 		b.Wake()
@@ -214,10 +211,7 @@ func TestABacklogDoesNotWaitForThePace(t *testing.T) {
 // A lease that was written before the clock was set back by hours is not waited for.
 func TestALeaseOfAnotherTimeIsNotWaitedFor(t *testing.T) {
 	t.Parallel()
-	start := time.Date(2021, 7, 19, 11, 0, 0, 0, time.UTC)
-	var behind atomic.Int64
-	now := func() time.Time { return start.Add(-time.Duration(behind.Load())) }
-	dbtest.EachWith(t, sqldb.Options{Now: now}, func(t *testing.T, db *sqldb.DB) {
+	dbtest.EachAt(t, time.Date(2021, 7, 19, 11, 0, 0, 0, time.UTC), func(t *testing.T, db *sqldb.DB, c *dbtest.Clock) {
 		const lease = time.Hour
 		want := appendAll(t, db, 3)
 		paused, resume := make(chan struct{}), make(chan struct{})
@@ -232,7 +226,7 @@ func TestALeaseOfAnotherTimeIsNotWaitedFor(t *testing.T) {
 		run(t, outbox.NewRelay(db, slow, outbox.RelayOptions{Holder: "a", Lease: lease}))
 		t.Cleanup(func() { close(resume) }) // before that relay is stopped
 		<-paused
-		behind.Add(int64(6 * time.Hour))
+		c.Add(-6 * time.Hour)
 		run(t, outbox.NewRelay(db, other, outbox.RelayOptions{Holder: "b", Lease: lease}))
 		same(t, other.awaitCount(t, 3), want)
 	})

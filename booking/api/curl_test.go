@@ -117,7 +117,7 @@ func TestCurlOfEachCall(t *testing.T) {
 				t.Fatalf("%d %s", booked.status, booked.raw)
 			}
 			s.rig.looks.put(id, "accepted", 0)
-			s.rig.now.set(s.rig.now.now().Add(61 * time.Second)) // from then on a text may be asked for again
+			s.rig.now.Set(s.rig.now.Now().Add(61 * time.Second)) // from then on a text may be asked for again
 			s.before = append(s.before, "ID="+id, "CODE="+code)
 			found := s.examples(`class="curl" id="curl-` + op.OperationID + `"`)
 			if len(found) != 1 {

@@ -36,7 +36,7 @@ func TestNoWayAroundTheGate(t *testing.T) {
 			if zone == nil {
 				zone = time.UTC
 			}
-			r.now.set(opening.Add(-time.Millisecond).In(zone))
+			r.now.Set(opening.Add(-time.Millisecond).In(zone))
 			r.skew.Store(int64(try.skew))
 			refused := r.do("POST", "/v1/reservations", try.body, append(try.headers, headerKey, "k1", "Accept-Language", "ko")...)
 			r.problem(refused, 403, "not-open-yet")
@@ -45,7 +45,7 @@ func TestNoWayAroundTheGate(t *testing.T) {
 				t.Errorf("refused with %s", refused.raw)
 			}
 			// The same request is no worse for having been early: what was refused is not remembered.
-			r.now.set(opening.In(zone))
+			r.now.Set(opening.In(zone))
 			if got := r.do("POST", "/v1/reservations", try.body, append(try.headers, headerKey, "k1")...); got.status != 201 {
 				t.Errorf("at the opening: %d %s", got.status, got.raw)
 			}
@@ -78,7 +78,7 @@ func TestGateOfTheResident(t *testing.T) {
 	if got := r.do("POST", "/v1/reservations/"+id+"/cancel", "", headerKey, "k2"); got.status != 200 {
 		t.Fatalf("cancel: %d", got.status)
 	}
-	r.now.set(time.Date(2021, 7, 24, 9, 0, 0, 0, time.UTC)) // closed
+	r.now.Set(time.Date(2021, 7, 24, 9, 0, 0, 0, time.UTC)) // closed
 	stored := r.do("POST", "/v1/reservations", body, headerKey, "k1")
 	if stored.status != 201 || stored.header.Get(headerReplayed) != "true" {
 		t.Errorf("the stored answer: %d %s", stored.status, stored.raw)

@@ -135,13 +135,13 @@ func TestRefusals(t *testing.T) {
 		return r.do("POST", "/v1/reservations", personBody(identity, slot, birth), headerKey, key)
 	}
 
-	r.now.set(time.Date(2021, 7, 19, 10, 59, 59, 0, time.UTC))
+	r.now.Set(time.Date(2021, 7, 19, 10, 59, 59, 0, time.UTC))
 	early := book("k1", "p1", "gangnam-0726-1100", "1967-03-21")
 	r.problem(early, 403, "not-open-yet")
 	if early.json["opens_at"] != "2021-07-19T20:00:00+09:00" || early.json["server_time"] != "2021-07-19T19:59:59+09:00" {
 		t.Errorf("not open yet: %s", early.raw)
 	}
-	r.now.set(time.Date(2021, 7, 19, 11, 0, 0, 0, time.UTC))
+	r.now.Set(time.Date(2021, 7, 19, 11, 0, 0, 0, time.UTC))
 	if a := book("k1", "p1", "gangnam-0726-1100", "1967-03-21"); a.status != 201 {
 		t.Errorf("the same key once it is open: %d %s", a.status, a.raw)
 	}
@@ -167,7 +167,7 @@ func TestRefusals(t *testing.T) {
 	if !strings.Contains(none.raw, "slot_id") {
 		t.Errorf("an unknown slot: %s", none.raw)
 	}
-	r.now.set(time.Date(2021, 7, 24, 9, 0, 0, 0, time.UTC))
+	r.now.Set(time.Date(2021, 7, 24, 9, 0, 0, 0, time.UTC))
 	closed := book("k6", "p6", "gangnam-0726-1030", "1968-03-21")
 	r.problem(closed, 403, "window-closed")
 	if closed.json["closes_at"] != "2021-07-24T18:00:00+09:00" {

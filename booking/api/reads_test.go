@@ -204,7 +204,7 @@ func TestLookup(t *testing.T) {
 		t.Errorf("Retry-After %s", limited.header.Get("Retry-After"))
 	}
 	r.problem(look(code, "1967-03-21"), 429, "rate-limited") // guessing ends, also when it has come to the right one
-	r.now.set(r.now.now().Add(6 * time.Minute))
+	r.now.Set(r.now.Now().Add(6 * time.Minute))
 	for range 30 { // what succeeds is not counted
 		if again := look(code, "1967-03-21"); again.status != 200 {
 			t.Errorf("after the time: %d %s", again.status, again.raw)

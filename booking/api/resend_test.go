@@ -35,13 +35,13 @@ func TestResendJourney(t *testing.T) {
 	booked := r.do("POST", "/v1/reservations", withBooker(personBody("p1", "gangnam-0726-1030", "1967-03-21")), headerKey, "k1")
 	id, code := booked.json["id"].(string), booked.json["code"].(string)
 
-	r.now.set(opened.Add(20*time.Second + time.Millisecond))
+	r.now.Set(opened.Add(20*time.Second + time.Millisecond))
 	soon := r.do("POST", resendPath(id), reasonBody(""), headerKey, "r1")
 	r.problem(soon, 429, "rate-limited")
 	if soon.header.Get("Retry-After") != "40" || soon.json["server_time"] == nil {
 		t.Errorf("too soon: %v %s", soon.header, soon.raw)
 	}
-	r.now.set(opened.Add(time.Hour))
+	r.now.Set(opened.Add(time.Hour))
 	waits := r.do("POST", resendPath(id), reasonBody(""), headerKey, "r1") // the notifier has no text yet
 	r.problem(waits, 429, "rate-limited")
 	if waits.header.Get("Retry-After") != "60" || waits.json["detail"] == soon.json["detail"] {
@@ -76,7 +76,7 @@ func TestResendJourney(t *testing.T) {
 		t.Errorf("before the notifier has it: %s", got.raw)
 	}
 	r.looks.put(id, "delivered", 1)
-	r.now.set(opened.Add(2 * time.Hour))
+	r.now.Set(opened.Add(2 * time.Hour))
 	for _, path := range []string{resendPath(id), resendPath(strings.ToUpper(id))} {
 		spaced := strings.ReplaceAll(body, `, "`, " ,\n \"")
 		if replay := r.do("POST", path, spaced, headerKey, "r2"); replay.status != 202 || replay.raw != sent.raw || replay.header.Get(headerReplayed) != "true" {
@@ -93,7 +93,7 @@ func TestResendJourney(t *testing.T) {
 		t.Errorf("to the booker alone: %d %s\n%s", again.status, again.raw, d)
 	}
 
-	r.now.set(time.Date(2021, 7, 26, 1, 30, 0, 0, time.UTC))
+	r.now.Set(time.Date(2021, 7, 26, 1, 30, 0, 0, time.UTC))
 	past := r.do("POST", resendPath(id), reasonBody(""), headerKey, "r5")
 	r.problem(past, 409, "not-changeable")
 	if !strings.Contains(past.raw, "too late") || past.header.Get("Retry-After") != "" {
@@ -118,7 +118,7 @@ func TestResendBadRequests(t *testing.T) {
 	r := newRig(t)
 	id := r.do("POST", "/v1/reservations", personBody("p1", "gangnam-0726-1030", "1967-03-21"), headerKey, "k1").json["id"].(string)
 	r.looks.put(id, "failed", 0)
-	r.now.set(opened.Add(time.Hour))
+	r.now.Set(opened.Add(time.Hour))
 	for name, c := range map[string]struct{ body, field, code string }{
 		"empty":                  {"", "Content-Type", codeContentType},
 		"a list":                 {"[]", "body", codeNotObject},

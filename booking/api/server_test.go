@@ -43,29 +43,11 @@ type rig struct {
 	key   string // of the client
 	other string // of another client
 	db    *sqldb.DB
-	now   *clock
+	now   *dbtest.Clock
 	log   *lockedBuffer
 	texts *cannedTexts
 	looks *cannedLooks
 	skew  atomic.Int64 // nanoseconds by which the API's clock is wrong; the database's is not
-}
-
-// clock stands until it is set.
-type clock struct {
-	mu sync.Mutex
-	at time.Time
-}
-
-func (c *clock) now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.at
-}
-
-func (c *clock) set(t time.Time) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.at = t
 }
 
 type lockedBuffer struct {
@@ -140,8 +122,8 @@ func explain(reason, language string) string {
 func newRig(t *testing.T) *rig {
 	t.Helper()
 	ctx := t.Context()
-	r := &rig{t: t, now: &clock{at: time.Date(2021, 7, 19, 11, 0, 0, 0, time.UTC)}, log: &lockedBuffer{}, texts: &cannedTexts{}, looks: &cannedLooks{}}
-	r.db = dbtest.SQLite(t, sqldb.Options{Now: r.now.now})
+	r := &rig{t: t, now: dbtest.NewClock(time.Date(2021, 7, 19, 11, 0, 0, 0, time.UTC)), log: &lockedBuffer{}, texts: &cannedTexts{}, looks: &cannedLooks{}}
+	r.db = dbtest.SQLite(t, sqldb.Options{Now: r.now.Now})
 	file, err := booking.ParseProgramme(strings.NewReader(programmeFile))
 	if err != nil {
 		t.Fatal(err)
@@ -159,10 +141,10 @@ func newRig(t *testing.T) *rig {
 		}
 	}
 	log := slog.New(slog.NewJSONHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	service := booking.NewService(r.db, ids, booking.Options{Log: log, Look: r.looks.look, Now: r.now.now})
+	service := booking.NewService(r.db, ids, booking.Options{Log: log, Look: r.looks.look, Now: r.now.Now})
 	t.Cleanup(service.Stop)
 	server := httptest.NewServer(New(Options{Service: service, Keys: booking.NewKeys(r.db, nil), Texts: r.texts, Log: log, Explain: explain,
-		Now: func() time.Time { return r.now.now().Add(time.Duration(r.skew.Load())) }}))
+		Now: func() time.Time { return r.now.Now().Add(time.Duration(r.skew.Load())) }}))
 	t.Cleanup(server.Close)
 	r.url = server.URL
 	return r

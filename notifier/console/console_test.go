@@ -79,20 +79,17 @@ func (r *rig) texts(state string)    { r.mu.Lock(); defer r.mu.Unlock(); r.state
 func each(t *testing.T, fn func(t *testing.T, r *rig)) {
 	t.Helper()
 	t.Parallel()
-	for name, open := range map[string]func(testing.TB, sqldb.Options) *sqldb.DB{"sqlite": dbtest.SQLite, "postgres": dbtest.Postgres} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			r := &rig{t: t, log: &safeLog{}, asked: &safeLog{}, state: "delivered", at: time.Date(2021, 7, 20, 3, 0, 0, 0, time.UTC)}
-			r.db = open(t, sqldb.Options{Now: r.now})
-			r.begin()
-			fn(t, r)
-			for _, s := range []string{r.log.String(), r.asked.String()} {
-				if strings.Contains(s, "홍길동") || strings.Contains(s, "12345678") || strings.Contains(s, "1967-05") || strings.Contains(s, password) {
-					t.Errorf("something personal is in a log or an address:\n%s", s)
-				}
+	dbtest.EachOpen(t, func(t *testing.T, open dbtest.Open) {
+		r := &rig{t: t, log: &safeLog{}, asked: &safeLog{}, state: "delivered", at: time.Date(2021, 7, 20, 3, 0, 0, 0, time.UTC)}
+		r.db = open(t, sqldb.Options{Now: r.now})
+		r.begin()
+		fn(t, r)
+		for _, s := range []string{r.log.String(), r.asked.String()} {
+			if strings.Contains(s, "홍길동") || strings.Contains(s, "12345678") || strings.Contains(s, "1967-05") || strings.Contains(s, password) {
+				t.Errorf("something personal is in a log or an address:\n%s", s)
 			}
-		})
-	}
+		}
+	})
 }
 
 func (r *rig) begin() {

@@ -68,17 +68,12 @@ func (r *rig) text(s notifier.TextStatus, late time.Duration, going bool) {
 func each(t *testing.T, fn func(t *testing.T, r *rig)) {
 	t.Helper()
 	t.Parallel()
-	on := func(open func(testing.TB, sqldb.Options) *sqldb.DB) func(*testing.T) {
-		return func(t *testing.T) {
-			t.Parallel()
-			r := &rig{t: t, at: time.Date(2021, 7, 20, 3, 0, 0, 0, time.UTC), log: &strings.Builder{}, asked: &strings.Builder{}, going: true}
-			r.begin(open(t, sqldb.Options{Now: r.now}))
-			fn(t, r)
-			r.nothingPersonal()
-		}
-	}
-	t.Run("sqlite", on(dbtest.SQLite))
-	t.Run("postgres", on(dbtest.Postgres))
+	dbtest.EachOpen(t, func(t *testing.T, open dbtest.Open) {
+		r := &rig{t: t, at: time.Date(2021, 7, 20, 3, 0, 0, 0, time.UTC), log: &strings.Builder{}, asked: &strings.Builder{}, going: true}
+		r.begin(open(t, sqldb.Options{Now: r.now}))
+		fn(t, r)
+		r.nothingPersonal()
+	})
 }
 
 func (r *rig) begin(db *sqldb.DB) {

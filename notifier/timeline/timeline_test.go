@@ -36,9 +36,8 @@ slots:
 // A reservation that was booked, moved, corrected and cancelled, with texts that went every way there is.
 func TestRead(t *testing.T) {
 	t.Parallel()
-	now := time.Date(2021, 7, 19, 11, 0, 0, 0, time.UTC)
-	dbtest.EachWith(t, sqldb.Options{Now: func() time.Time { return now }}, func(t *testing.T, db *sqldb.DB) {
-		now := now
+	dbtest.EachAt(t, time.Date(2021, 7, 19, 11, 0, 0, 0, time.UTC), func(t *testing.T, db *sqldb.DB, c *dbtest.Clock) {
+		now := c.Now()
 		id := book(t, db)
 		at := func(seconds int) sqldb.Time { return sqldb.At(now.Add(time.Duration(seconds) * time.Second)) }
 		message := func(n, version int, kind, state, reason string) string {

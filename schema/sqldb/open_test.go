@@ -215,7 +215,7 @@ func TestNow(t *testing.T) {
 		}
 	})
 	fixed := time.Date(2021, 7, 19, 20, 0, 0, 1, time.FixedZone("KST", 9*3600))
-	dbtest.EachWith(t, sqldb.Options{Now: func() time.Time { return fixed }}, func(t *testing.T, db *sqldb.DB) {
+	dbtest.EachAt(t, fixed, func(t *testing.T, db *sqldb.DB, _ *dbtest.Clock) {
 		err := db.Read(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error {
 			now, err := tx.Now(ctx)
 			if now != sqldb.At(fixed).Time {

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -24,14 +25,27 @@ import (
 // Each runs fn as the subtests "sqlite" and "postgres", each on a fresh migrated database.
 func Each(t *testing.T, fn func(t *testing.T, db *sqldb.DB)) {
 	t.Helper()
-	EachWith(t, sqldb.Options{}, fn)
+	EachOpen(t, func(t *testing.T, open Open) { fn(t, open(t, sqldb.Options{})) })
 }
 
-// EachWith is Each with options for opening.
-func EachWith(t *testing.T, opts sqldb.Options, fn func(t *testing.T, db *sqldb.DB)) {
+// EachAt is Each with a clock of its own for each database: the two run beside each other, and on a clock that they
+// shared one would move the time under the other.
+func EachAt(t *testing.T, at time.Time, fn func(t *testing.T, db *sqldb.DB, c *Clock)) {
 	t.Helper()
-	t.Run("sqlite", func(t *testing.T) { t.Parallel(); fn(t, SQLite(t, opts)) })
-	t.Run("postgres", func(t *testing.T) { t.Parallel(); fn(t, Postgres(t, opts)) })
+	EachOpen(t, func(t *testing.T, open Open) {
+		c := NewClock(at)
+		fn(t, open(t, sqldb.Options{Now: c.Now}), c)
+	})
+}
+
+// Open makes a fresh migrated database: SQLite or Postgres.
+type Open func(testing.TB, sqldb.Options) *sqldb.DB
+
+// EachOpen is Each for what opens the database itself. What opening needs is made within fn, for each of the two.
+func EachOpen(t *testing.T, fn func(t *testing.T, open Open)) {
+	t.Helper()
+	t.Run("sqlite", func(t *testing.T) { t.Parallel(); fn(t, SQLite) })
+	t.Run("postgres", func(t *testing.T) { t.Parallel(); fn(t, Postgres) })
 }
 
 // SQLite is a fresh migrated database in a file.

@@ -112,15 +112,12 @@ func (w *world) resend(ctx context.Context, r notifier.ResendRequest) error {
 func each(t *testing.T, fn func(t *testing.T, w *world)) {
 	t.Helper()
 	t.Parallel()
-	for name, open := range map[string]func(testing.TB, sqldb.Options) *sqldb.DB{"sqlite": dbtest.SQLite, "postgres": dbtest.Postgres} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			w := &world{t: t, at: time.Date(2021, 7, 20, 3, 0, 0, 0, time.UTC)}
-			w.db = open(t, sqldb.Options{Now: w.now})
-			w.begin()
-			fn(t, w)
-		})
-	}
+	dbtest.EachOpen(t, func(t *testing.T, open dbtest.Open) {
+		w := &world{t: t, at: time.Date(2021, 7, 20, 3, 0, 0, 0, time.UTC)}
+		w.db = open(t, sqldb.Options{Now: w.now})
+		w.begin()
+		fn(t, w)
+	})
 }
 
 func (w *world) begin() {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -17,26 +16,10 @@ import (
 
 const password = "correct horse battery"
 
-// clock is the database's.
-type clock struct {
-	mu sync.Mutex
-	t  time.Time
-}
-
-func (c *clock) now() time.Time { c.mu.Lock(); defer c.mu.Unlock(); return c.t }
-
-func (c *clock) add(d time.Duration) { c.mu.Lock(); defer c.mu.Unlock(); c.t = c.t.Add(d) }
-
-func each(t *testing.T, fn func(t *testing.T, db *sqldb.DB, c *clock)) {
+func each(t *testing.T, fn func(t *testing.T, db *sqldb.DB, c *dbtest.Clock)) {
 	t.Helper()
 	t.Parallel()
-	for name, open := range map[string]func(testing.TB, sqldb.Options) *sqldb.DB{"sqlite": dbtest.SQLite, "postgres": dbtest.Postgres} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			c := &clock{t: time.Date(2021, 7, 20, 3, 0, 0, 0, time.UTC)}
-			fn(t, open(t, sqldb.Options{Now: c.now}), c)
-		})
-	}
+	dbtest.EachAt(t, time.Date(2021, 7, 20, 3, 0, 0, 0, time.UTC), fn)
 }
 
 func add(t *testing.T, db *sqldb.DB, name string, role Role) Account {
@@ -69,7 +52,7 @@ func TestRoles(t *testing.T) {
 }
 
 func TestAccounts(t *testing.T) {
-	each(t, func(t *testing.T, db *sqldb.DB, c *clock) {
+	each(t, func(t *testing.T, db *sqldb.DB, c *dbtest.Clock) {
 		ctx := t.Context()
 		kim := add(t, db, "Kim.Minji", Agent)
 		for name, want := range map[string]error{"kim.minji": ErrTaken, "": ErrName, "a b": ErrName, "a\x00": ErrName, strings.Repeat("x", 61): ErrName} {
@@ -85,7 +68,7 @@ func TestAccounts(t *testing.T) {
 		if err := Add(ctx, db, "cli:test", "lee", "boss", password); !errors.Is(err, ErrRole) {
 			t.Error(err)
 		}
-		since := c.now()
+		since := c.Now()
 		for name, change := range map[string]func() error{
 			"role":     func() error { return SetRole(ctx, db, "cli:test", "KIM.minji", Supervisor) },
 			"password": func() error { return SetPassword(ctx, db, "cli:test", "kim.minji", "another good one") },
@@ -94,16 +77,16 @@ func TestAccounts(t *testing.T) {
 			if _, err := Get(ctx, db, kim.ID, since); err != nil {
 				t.Errorf("before %s: %v", name, err)
 			}
-			c.add(time.Minute)
+			c.Add(time.Minute)
 			if err := change(); err != nil {
 				t.Error(err)
 			}
 			if _, err := Get(ctx, db, kim.ID, since); !errors.Is(err, ErrNone) {
 				t.Errorf("a session outlives %s: %v", name, err)
 			}
-			since = c.now()
+			since = c.Now()
 			if name == "disable" {
-				if _, err := Get(ctx, db, kim.ID, c.now()); !errors.Is(err, ErrNone) {
+				if _, err := Get(ctx, db, kim.ID, c.Now()); !errors.Is(err, ErrNone) {
 					t.Errorf("disabled, and has a session: %v", err)
 				}
 				if err := Enable(ctx, db, "cli:test", "kim.minji"); err != nil {
@@ -129,10 +112,10 @@ func TestAccounts(t *testing.T) {
 }
 
 func TestSignIn(t *testing.T) {
-	each(t, func(t *testing.T, db *sqldb.DB, c *clock) {
+	each(t, func(t *testing.T, db *sqldb.DB, c *dbtest.Clock) {
 		ctx := t.Context()
 		add(t, db, "kim", Agent)
-		d, err := NewDoor(db, c.now)
+		d, err := NewDoor(db, c.Now)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -157,7 +140,7 @@ func TestSignIn(t *testing.T) {
 		if _, err := d.SignIn(ctx, "kim", password, "192.0.2.8"); err != nil {
 			t.Errorf("the owner is kept out: %v", err)
 		}
-		c.add(pairSpan)
+		c.Add(pairSpan)
 		if _, err := d.SignIn(ctx, "kim", password, "192.0.2.7"); err != nil {
 			t.Errorf("kept out for good: %v", err)
 		}
@@ -178,24 +161,24 @@ func TestSignIn(t *testing.T) {
 }
 
 func TestSessions(t *testing.T) {
-	each(t, func(t *testing.T, db *sqldb.DB, c *clock) {
+	each(t, func(t *testing.T, db *sqldb.DB, c *dbtest.Clock) {
 		ctx := context.Background()
 		s := store{db}
-		if err := s.Commit("hash", []byte("one"), c.now().Add(time.Hour)); err != nil {
+		if err := s.Commit("hash", []byte("one"), c.Now().Add(time.Hour)); err != nil {
 			t.Fatal(err)
 		}
-		if err := s.CommitCtx(ctx, "hash", []byte("two"), c.now().Add(time.Hour)); err != nil {
+		if err := s.CommitCtx(ctx, "hash", []byte("two"), c.Now().Add(time.Hour)); err != nil {
 			t.Fatal(err)
 		}
 		data, found, err := s.Find("hash")
 		if err != nil || !found || !bytes.Equal(data, []byte("two")) {
 			t.Errorf("%q, %t, %v", data, found, err)
 		}
-		c.add(time.Hour)
+		c.Add(time.Hour)
 		if _, found, err := s.Find("hash"); found || err != nil {
 			t.Errorf("it has expired: %t, %v", found, err)
 		}
-		if err := s.Commit("other", []byte("x"), c.now().Add(time.Hour)); err != nil {
+		if err := s.Commit("other", []byte("x"), c.Now().Add(time.Hour)); err != nil {
 			t.Fatal(err)
 		}
 		var n int
