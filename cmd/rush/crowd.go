@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"sync"
@@ -80,6 +81,11 @@ const tellEvery = 200 * time.Millisecond
 
 // Crowd is the crowd's process: it reads its orders from in, plays, tells out how far it is, and leaves its history.
 func Crowd(ctx context.Context, in io.Reader, out io.Writer) error {
+	return come(ctx, in, out, new(net.Dialer).DialContext)
+}
+
+// come is Crowd for people who get to the service by dial.
+func come(ctx context.Context, in io.Reader, out io.Writer, dial func(context.Context, string, string) (net.Conn, error)) error {
 	input := bufio.NewReader(in)
 	c := &crowd{queue: newAgenda()}
 	line, err := input.ReadBytes('\n')
@@ -98,7 +104,7 @@ func Crowd(ctx context.Context, in io.Reader, out io.Writer) error {
 		_, _ = io.Copy(io.Discard, input)
 		home()
 	}()
-	c.client = &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: c.Workers, MaxIdleConns: c.Workers}}
+	c.client = &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{DialContext: dial, MaxIdleConnsPerHost: c.Workers, MaxIdleConns: c.Workers}}
 	defer c.client.CloseIdleConnections()
 	c.entries = make([]*entry, c.People)
 	for n := range c.entries {

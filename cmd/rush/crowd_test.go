@@ -6,12 +6,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
-	"net/http/httptest"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -71,15 +72,48 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// play lets a crowd at an api, and returns its history and last tally.
+// pipes is a listener in memory, for a bubble's time: it stands still while anybody has something to do, so that nobody comes too
+// late for the gate because the machine is slow.
+type pipes struct {
+	conns  chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.conns:
+		return c, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p *pipes) Close() error   { p.once.Do(func() { close(p.closed) }); return nil }
+func (p *pipes) Addr() net.Addr { return &net.TCPAddr{} }
+
+func (p *pipes) dial(context.Context, string, string) (net.Conn, error) {
+	ours, theirs := net.Pipe()
+	select {
+	case p.conns <- theirs:
+		return ours, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+// play lets a crowd at an api, and returns its history and last tally. The test is in a bubble.
 func play(t *testing.T, a *api, people int) ([]*entry, tally) {
 	t.Helper()
 	a.codes, a.keys, a.seen = map[string]string{}, map[string]string{}, map[string]int{}
-	a.gate = time.Now().Add(2 * time.Second) // some of those who are there by then have still to be started
-	srv := httptest.NewServer(a)
-	t.Cleanup(srv.Close)
+	a.gate = time.Now().Add(warmUp + lead)
+	p := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
+	srv := &http.Server{Handler: a}
+	ended := make(chan struct{})
+	go func() { defer close(ended); _ = srv.Serve(p) }()
+	t.Cleanup(func() { _ = srv.Close(); <-ended })
 	history := filepath.Join(t.TempDir(), "history")
-	b, err := json.Marshal(orders{URLs: []string{srv.URL}, Key: "the-key", Slots: []string{"s0", "s1"}, Seed: 3, People: people, Gate: a.gate,
+	b, err := json.Marshal(orders{URLs: []string{"http://ansim.test"}, Key: "the-key", Slots: []string{"s0", "s1"}, Seed: 3, People: people, Gate: a.gate,
 		Over: time.Second, Workers: 32, History: history})
 	if err != nil {
 		t.Fatal(err)
@@ -90,7 +124,7 @@ func play(t *testing.T, a *api, people int) ([]*entry, tally) {
 	var out bytes.Buffer
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	if err := Crowd(ctx, in, &out); err != nil {
+	if err := come(ctx, in, &out, p.dial); err != nil {
 		t.Fatal(err)
 	}
 	var last tally
@@ -105,86 +139,92 @@ func play(t *testing.T, a *api, people int) ([]*entry, tally) {
 
 func TestACrowdGetsItsPlaces(t *testing.T) {
 	t.Parallel()
-	entries, last := play(t, &api{}, 400)
-	count := map[string]int{}
-	for _, e := range entries {
-		count[e.Outcome]++
-		if e.Outcome == booked && (e.Code == "" || e.Answered.Before(e.Click)) || len(e.Wrong) > 0 {
-			t.Errorf("%+v", e)
+	synctest.Test(t, func(t *testing.T) {
+		entries, last := play(t, &api{}, 400)
+		count := map[string]int{}
+		for _, e := range entries {
+			count[e.Outcome]++
+			if e.Outcome == booked && (e.Code == "" || e.Answered.Before(e.Click)) || len(e.Wrong) > 0 {
+				t.Errorf("%+v", e)
+			}
+			count["early"] += e.Early
+			if e.Cancelled {
+				count["cancelled"]++
+			}
+			if !e.LookedAt.IsZero() {
+				count["looked"]++
+			}
 		}
-		count["early"] += e.Early
-		if e.Cancelled {
-			count["cancelled"]++
+		if count[booked]+count["not-eligible"] != 400 || count["not-eligible"] == 0 || count["early"] == 0 || count["cancelled"] == 0 || count["looked"] == 0 {
+			t.Errorf("%v", count)
 		}
-		if e.Looked > 0 {
-			count["looked"]++
+		if !last.Done || last.Booked != int64(count[booked]) || last.Refused != int64(count["not-eligible"]) || last.Clicked != 400 || last.Early != int64(count["early"]) {
+			t.Errorf("%+v, but %v", last, count)
 		}
-	}
-	if count[booked]+count["not-eligible"] != 400 || count["not-eligible"] == 0 || count["early"] == 0 || count["cancelled"] == 0 || count["looked"] == 0 {
-		t.Errorf("%v", count)
-	}
-	if !last.Done || last.Booked != int64(count[booked]) || last.Refused != int64(count["not-eligible"]) || last.Clicked != 400 || last.Early != int64(count["early"]) {
-		t.Errorf("%+v, but %v", last, count)
-	}
+	})
 }
 
 // TestACrowdInsists: whatever happens to the first answers, the same key is asked again, and everybody has one place.
 func TestACrowdInsists(t *testing.T) {
 	t.Parallel()
-	var full sync.Map
-	entries, _ := play(t, &api{spoil: func(w http.ResponseWriter, key string, n int) bool {
-		switch {
-		case !strings.HasPrefix(key, "rush-") || strings.HasSuffix(key, "-early") || strings.HasSuffix(key, "-cancel") || n > 1:
-			return false
-		case strings.Contains(key, "-then-"):
-			full.Store(key, true)
-			return false
-		case key[5]%4 == 0:
-			w.Header().Set("Retry-After", "1")
-			w.WriteHeader(http.StatusServiceUnavailable)
-		case key[5]%4 == 1:
-			w.WriteHeader(http.StatusConflict)
-			_, _ = io.WriteString(w, `{"type":"/problems/slot-full","alternatives":[{"id":"s9"}]}`)
-		case key[5]%4 == 2:
-			panic(http.ErrAbortHandler) // the connection ends
-		default:
-			w.WriteHeader(http.StatusInternalServerError)
+	synctest.Test(t, func(t *testing.T) {
+		var full sync.Map
+		entries, _ := play(t, &api{spoil: func(w http.ResponseWriter, key string, n int) bool {
+			switch {
+			case !strings.HasPrefix(key, "rush-") || strings.HasSuffix(key, "-early") || strings.HasSuffix(key, "-cancel") || n > 1:
+				return false
+			case strings.Contains(key, "-then-"):
+				full.Store(key, true)
+				return false
+			case key[5]%4 == 0:
+				w.Header().Set("Retry-After", "1")
+				w.WriteHeader(http.StatusServiceUnavailable)
+			case key[5]%4 == 1:
+				w.WriteHeader(http.StatusConflict)
+				_, _ = io.WriteString(w, `{"type":"/problems/slot-full","alternatives":[{"id":"s9"}]}`)
+			case key[5]%4 == 2:
+				panic(http.ErrAbortHandler) // the connection ends
+			default:
+				w.WriteHeader(http.StatusInternalServerError)
+			}
+			return true
+		}}, 60)
+		busy, lost, other := 0, 0, 0
+		for _, e := range entries {
+			if e.Outcome != booked && e.Outcome != "not-eligible" || len(e.Wrong) > 0 {
+				t.Errorf("%+v", e)
+			}
+			busy, lost, other = busy+e.Overloaded, lost+e.Unanswered, other+e.Full
 		}
-		return true
-	}}, 60)
-	busy, lost, other := 0, 0, 0
-	for _, e := range entries {
-		if e.Outcome != booked && e.Outcome != "not-eligible" || len(e.Wrong) > 0 {
-			t.Errorf("%+v", e)
+		if busy == 0 || lost == 0 || other == 0 {
+			t.Errorf("overloaded %d, without an answer %d, full %d", busy, lost, other)
 		}
-		busy, lost, other = busy+e.Overloaded, lost+e.Unanswered, other+e.Full
-	}
-	if busy == 0 || lost == 0 || other == 0 {
-		t.Errorf("overloaded %d, without an answer %d, full %d", busy, lost, other)
-	}
+	})
 }
 
 // TestACrowdSeesContradictions: an API that breaks its word is found out.
 func TestACrowdSeesContradictions(t *testing.T) {
 	t.Parallel()
-	n := 0
-	entries, _ := play(t, &api{spoil: func(w http.ResponseWriter, key string, _ int) bool {
-		n++
-		w.WriteHeader(http.StatusCreated)
-		_, _ = fmt.Fprintf(w, `{"id":"x","code":"AAAAA-%05d"}`, n) // another one for each request, at any time
-		return true
-	}}, 200)
-	found := map[string]int{}
-	for _, e := range entries {
-		for _, w := range e.Wrong {
-			found[w]++
+	synctest.Test(t, func(t *testing.T) {
+		n := 0
+		entries, _ := play(t, &api{spoil: func(w http.ResponseWriter, key string, _ int) bool {
+			n++
+			w.WriteHeader(http.StatusCreated)
+			_, _ = fmt.Fprintf(w, `{"id":"x","code":"AAAAA-%05d"}`, n) // another one for each request, at any time
+			return true
+		}}, 200)
+		found := map[string]int{}
+		for _, e := range entries {
+			for _, w := range e.Wrong {
+				found[w]++
+			}
 		}
-	}
-	for _, want := range []string{"booked before the gate", "two reservations for one person"} {
-		if found[want] == 0 {
-			t.Errorf("nobody noticed: %s (%v)", want, found)
+		for _, want := range []string{"booked before the gate", "two reservations for one person"} {
+			if found[want] == 0 {
+				t.Errorf("nobody noticed: %s (%v)", want, found)
+			}
 		}
-	}
+	})
 }
 
 // TestACrowdGoesHome: when its orders end, it leaves the history of what had happened by then.
