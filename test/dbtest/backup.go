@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
+
+	"ansim/test/port"
 )
 
 // Archive makes a server keep its whole log in a folder, from now on, so that a backup can be brought to any later moment. The
@@ -66,7 +68,7 @@ func (s *Server) BaseBackup(t testing.TB) *Server {
 			t.Fatal(err)
 		}
 	}
-	if copied.port, err = freePort(); err != nil {
+	if copied.port, err = port.Free(); err != nil {
 		t.Fatal(err)
 	}
 	// The log of the backup's own time comes with it; what follows comes from the archive, or from the server.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"os/user"
@@ -20,6 +19,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"ansim/schema/sqldb"
+	"ansim/test/port"
 )
 
 // folderPrefix begins the names of the folders of servers; the process id follows.
@@ -96,7 +96,7 @@ func newServer(parent string) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("initdb: %w: %s", err, out)
 	}
-	if s.port, err = freePort(); err != nil {
+	if s.port, err = port.Free(); err != nil {
 		return nil, err
 	}
 	return s, nil
@@ -206,15 +206,6 @@ func binaries() (string, error) {
 		return "", errors.New("PostgreSQL is not installed here (its programs initdb and postgres)")
 	}
 	return filepath.Dir(found[len(found)-1]), nil
-}
-
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
 }
 
 // removeLeftovers removes the folders of processes that are gone.

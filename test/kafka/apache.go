@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,6 +15,8 @@ import (
 	"time"
 
 	kafkago "github.com/segmentio/kafka-go"
+
+	"ansim/test/port"
 )
 
 const (
@@ -182,16 +183,15 @@ func (b *Broker) fresh() error {
 	return b.run()
 }
 
-// freePorts finds n ports by taking them and letting them go.
+// freePorts finds n addresses at which nobody listens.
 func freePorts(n int) ([]string, error) {
 	addrs := make([]string, n)
 	for i := range addrs {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		p, err := port.Free()
 		if err != nil {
 			return nil, err
 		}
-		defer l.Close()
-		addrs[i] = l.Addr().String()
+		addrs[i] = fmt.Sprintf("127.0.0.1:%d", p)
 	}
 	return addrs, nil
 }
