@@ -60,9 +60,13 @@ func (w *watcher) watch(ctx context.Context) {
 	}
 }
 
-// look takes a sample, the last one when the night is over.
+// look takes a sample, the last one when the night is over. That one has time, since what it cannot ask is not asked any more.
 func (w *watcher) look(ctx context.Context, over bool) {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	limit := 2 * time.Second
+	if over {
+		limit = 30 * time.Second
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	w.mu.Lock()
 	s := sample{tally: w.tally}
