@@ -166,14 +166,18 @@ type readiness struct {
 	Leading *bool             `json:"relay_leading"`
 }
 
-// ready asks a serving process how it is. It must answer 200, whatever its broker does.
+// ready asks a serving process how it is. It must answer 200, whatever its broker does; only a database that is slow may keep it
+// from that, for as long as it is.
 func (in *installation) ready(p *process) (r readiness) {
 	in.t.Helper()
-	a, err := in.page("http://" + p.addr() + "/readyz")
-	if err != nil || a.status != http.StatusOK {
-		in.t.Fatalf("readiness of %s: status %d, error %v: %s", p.name, a.status, err, a.body)
-	}
-	a.decode(in.t, &r)
+	await(in.t, time.Minute, p.name+" is ready", func() error {
+		a, err := in.page("http://" + p.addr() + "/readyz")
+		if err != nil || a.status != http.StatusOK {
+			return fmt.Errorf("status %d, error %v: %s", a.status, err, a.body)
+		}
+		a.decode(in.t, &r)
+		return nil
+	})
 	return r
 }
 

@@ -228,18 +228,20 @@ func (in *installation) rescued(p *process) float64 {
 	return in.metric(p, "ansim_sweeper_rescued_total")
 }
 
-// metric is the value of a metric without labels.
+// metric is the value of a metric without labels. While the database is slow, what it alone knows is not there.
 func (in *installation) metric(p *process, name string) (value float64) {
 	in.t.Helper()
-	a, err := in.page("http://" + p.addr() + "/metrics")
-	if err != nil {
-		in.t.Fatal(err)
-	}
-	for line := range strings.Lines(string(a.body)) {
-		if n, err := fmt.Sscanf(line, name+" %g", &value); n == 1 && err == nil {
-			return value
+	await(in.t, time.Minute, "the metric "+name, func() error {
+		a, err := in.page("http://" + p.addr() + "/metrics")
+		if err != nil {
+			return err
 		}
-	}
-	in.t.Fatalf("no metric %s", name)
-	return 0
+		for line := range strings.Lines(string(a.body)) {
+			if n, err := fmt.Sscanf(line, name+" %g", &value); n == 1 && err == nil {
+				return nil
+			}
+		}
+		return errNotYet
+	})
+	return value
 }
