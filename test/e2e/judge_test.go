@@ -180,27 +180,45 @@ func (in *installation) judgeTexts(people []*person) {
 	}
 }
 
-// judgeAnswers reads every reservation over the API.
+// judgeAnswers reads every reservation over the API. While the database is slow, who asks may be told to come again, or see the
+// text pending, so what is not as it should be is asked again.
 func (in *installation) judgeAnswers(people []*person) {
 	in.t.Helper()
+	ctx, cancel := context.WithTimeout(in.t.Context(), 2*time.Minute)
+	defer cancel()
 	var g errgroup.Group
 	g.SetLimit(requestors)
 	for _, p := range people {
 		g.Go(func() error {
-			ctx, cancel := context.WithTimeout(in.t.Context(), 30*time.Second)
-			defer cancel()
-			r, err := in.read(ctx, p.id)
-			want := map[bool]string{false: "confirmed", true: "cancelled"}[p.gone]
-			switch {
-			case err != nil:
-				in.t.Errorf("%s was told of reservation %s: %v", p.identity, p.id, err)
-			case r.Code != p.code || r.Status != want || r.Slot.ID != p.slot:
-				in.t.Errorf("%s was told of %s in %s, %s; it is now %+v", p.identity, p.code, p.slot, want, r)
-			case r.Confirmation.State != "delivered" && r.Confirmation.State != "sent":
-				in.t.Errorf("%s (%s): the text is %s", p.identity, p.id, r.Confirmation.State)
+			again := time.NewTicker(100 * time.Millisecond)
+			defer again.Stop()
+			for {
+				wrong := in.judgeAnswer(ctx, p)
+				if wrong == nil {
+					return nil
+				}
+				select {
+				case <-again.C:
+				case <-ctx.Done():
+					in.t.Error(wrong)
+					return nil
+				}
 			}
-			return nil
 		})
 	}
 	_ = g.Wait()
+}
+
+func (in *installation) judgeAnswer(ctx context.Context, p *person) error {
+	r, err := in.read(ctx, p.id)
+	want := map[bool]string{false: "confirmed", true: "cancelled"}[p.gone]
+	switch {
+	case err != nil:
+		return fmt.Errorf("%s was told of reservation %s: %w", p.identity, p.id, err)
+	case r.Code != p.code || r.Status != want || r.Slot.ID != p.slot:
+		return fmt.Errorf("%s was told of %s in %s, %s; it is now %+v", p.identity, p.code, p.slot, want, r)
+	case r.Confirmation.State != "delivered" && r.Confirmation.State != "sent":
+		return fmt.Errorf("%s (%s): the text is %s", p.identity, p.id, r.Confirmation.State)
+	}
+	return nil
 }
