@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"ansim/schema/sqldb"
 	kafkatest "ansim/test/kafka"
 )
 
@@ -118,10 +117,7 @@ func (in *installation) openAttempts() int {
 // number is what a query of the database counts.
 func (in *installation) number(query string) (n int) {
 	in.t.Helper()
-	db, err := sqldb.Open(in.t.Context(), in.setting("ANSIM_DATABASE_URL"), sqldb.Options{})
-	if err != nil {
-		in.t.Fatal(err)
-	}
+	db := in.open()
 	defer db.Close()
 	if err := db.Peek(in.t.Context(), &n, query); err != nil {
 		in.t.Fatal(err)
