@@ -12,9 +12,11 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 
 	"ansim/outbox/kafka/embedded"
+	"ansim/test/port"
 )
 
 // Cluster is a broker that a test may mistreat. Its methods end the test when they fail.
@@ -53,6 +55,14 @@ func Embedded(t testing.TB) string { return StartEmbedded(t).Addr() }
 func StartEmbedded(t testing.TB) *EmbeddedBroker {
 	t.Helper()
 	b := &EmbeddedBroker{t: t, dir: t.TempDir()}
+	// Its port, as it remembers it itself, is one that nobody else is given while it is stopped.
+	p, err := port.Free()
+	if err == nil {
+		err = os.WriteFile(filepath.Join(b.dir, "port"), []byte(strconv.Itoa(p)), 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	b.Restart()
 	t.Cleanup(b.Stop)
 	return b
