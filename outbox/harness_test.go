@@ -132,13 +132,17 @@ type openTx struct {
 	done   chan error
 }
 
-// hold runs fn in a transaction and leaves that open.
+// hold runs fn in a transaction and leaves that open, as one that is busy with something else is: the server, which undoes what stands
+// still for ten seconds, is told not to mind. What goes on beside it has the half minute that a transaction may take.
 func hold(t *testing.T, db *sqldb.DB, fn func(ctx context.Context, tx *sqldb.Tx) error) *openTx {
 	t.Helper()
 	o := &openTx{t: t, commit: make(chan bool, 1), done: make(chan error, 1)}
 	ready := make(chan struct{})
 	go func() {
 		o.done <- db.Write(context.Background(), func(ctx context.Context, tx *sqldb.Tx) error {
+			if _, err := tx.Exec(ctx, `SET LOCAL idle_in_transaction_session_timeout = 0`); err != nil {
+				return err
+			}
 			if err := fn(ctx, tx); err != nil {
 				return err
 			}

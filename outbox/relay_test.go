@@ -41,14 +41,14 @@ func TestBacklogGoesOnWhereItStopped(t *testing.T) {
 	dbtest.EachOpen(t, func(t *testing.T, open dbtest.Open) {
 		db := open(t, sqldb.Options{Writers: writers + 8})
 		th := newThings(t, db, 40)
-		writeAll(t, db, th, func() {})
+		writeAll(t, db, th, many, func() {})
 		backlog := th.total(t, db)
 		var held *openTx
 		low := booked() // has a lower id than much of what is published before it
 		if db.Dialect() == sqldb.Postgres {
 			held = hold(t, db, func(ctx context.Context, tx *sqldb.Tx) error { return outbox.Append(ctx, tx, []event.Event{low}) })
 		}
-		writeAll(t, db, th, func() {})
+		writeAll(t, db, th, some, func() {})
 
 		l := newLog()
 		third := make(chan struct{})
@@ -75,7 +75,7 @@ func TestBacklogGoesOnWhereItStopped(t *testing.T) {
 		l.before = nil
 		relay := outbox.NewRelay(db, l, outbox.RelayOptions{Page: 100})
 		run(t, relay)
-		writeAll(t, db, th, relay.Wake)
+		writeAll(t, db, th, many, relay.Wake)
 		want := th.total(t, db)
 		if held != nil {
 			want++
