@@ -25,9 +25,10 @@ const (
 	maxPause = 2 * time.Second
 	// standby is the longest time between looks at another relay's lease.
 	standby = 250 * time.Millisecond
-	// grace is how long a relay that stops may still take to store what it has published, or to give back its lease.
-	grace = 3 * time.Second
 )
+
+// grace is how long a relay that stops may still take to store what it has published, or to give back its lease. Only tests change it.
+var grace = 3 * time.Second
 
 // RelayOptions are the parts of NewRelay that have sensible defaults.
 type RelayOptions struct {
