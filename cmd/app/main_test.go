@@ -4,11 +4,13 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"ansim/test/leaks"
 )
 
 // TestMain fails when something still runs after all that the tests started was stopped, but for the database's own process,
 // which ends with this one, and the console's sessions' library.
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("ansim/test/dbtest.(*Server).Start.func1"),
+	leaks.Main(m, goleak.IgnoreAnyFunction("ansim/test/dbtest.(*Server).Start.func1"),
 		goleak.IgnoreAnyFunction("github.com/alexedwards/scs/v2/memstore.(*MemStore).startCleanup")) // see staff.NewSessions
 }

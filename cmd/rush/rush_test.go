@@ -12,15 +12,15 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"go.uber.org/goleak"
 
 	"ansim/outbox/kafka"
 	"ansim/schema/audit"
 	"ansim/schema/sqldb"
 	"ansim/test/dbtest"
+	"ansim/test/leaks"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaks.Main(m) }
 
 func TestTheSameSeedGivesTheSamePeople(t *testing.T) {
 	t.Parallel()

@@ -13,11 +13,10 @@ import (
 	"time"
 
 	"ansim/notifier/sandbox"
-
-	"go.uber.org/goleak"
+	"ansim/test/leaks"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaks.Main(m) }
 
 // network is a sandbox behind a real listener, with quick phones.
 type network struct {

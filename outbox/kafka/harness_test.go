@@ -8,17 +8,17 @@ import (
 
 	"github.com/google/uuid"
 	kafkago "github.com/segmentio/kafka-go"
-	"go.uber.org/goleak"
 
 	"ansim/outbox/kafka"
 	"ansim/schema/event"
+	"ansim/test/leaks"
 )
 
 // patience is for what takes a broker's restart or a rebalance, on two busy cores.
 const patience = 90 * time.Second
 
 // TestMain fails when something is left running after all that was started was closed.
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaks.Main(m) }
 
 func within(t testing.TB, d time.Duration) context.Context {
 	t.Helper()

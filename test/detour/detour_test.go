@@ -9,10 +9,10 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
+	"ansim/test/leaks"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaks.Main(m) }
 
 // echo answers each byte with the next one, until the connection ends, and tells what it read.
 func echo(t *testing.T) (addr string, read <-chan string) {

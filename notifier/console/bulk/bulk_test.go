@@ -21,12 +21,13 @@ import (
 	"ansim/schema/event"
 	"ansim/schema/sqldb"
 	"ansim/test/dbtest"
+	"ansim/test/leaks"
 )
 
 // TestMain fails when something still runs after all that the tests started was stopped, but for the database's own process, which
 // ends with this one.
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("ansim/test/dbtest.(*Server).Start.func1"))
+	leaks.Main(m, goleak.IgnoreAnyFunction("ansim/test/dbtest.(*Server).Start.func1"))
 }
 
 const file = `
