@@ -35,14 +35,15 @@ func newShell(t *testing.T) *shell {
 			s.curl = path
 		}
 	}
-	// In front of the real one, so that each status is seen, also that of a curl in the middle of a pipe.
-	noted := "#!/bin/sh\nexec \"$REAL_CURL\" -w '%{stderr}%{http_code}\\n' \"$@\" 2>>\"$STATUSES\"\n"
-	if err := os.WriteFile(filepath.Join(s.dir, "curl"), []byte(noted), 0o700); err != nil {
-		t.Fatal(err)
-	}
 	s.before = []string{"ANSIM=" + s.rig.url, "KEY=" + s.rig.key}
 	return s
 }
+
+// noted stands in front of the real curl, so that each status is seen, also that of one in the middle of a pipe. It is a function and
+// no file: a program that was written a moment ago cannot be run (ETXTBSY) while a child that some other test has just forked still has
+// it open for writing.
+const noted = `curl() { "$REAL_CURL" -w '%{stderr}%{http_code}\n' "$@" 2>>"$STATUSES"; }
+`
 
 // run gives the statuses of the script's calls, one a line, and what it printed.
 func (s *shell) run(script string) (statuses, printed string) {
@@ -51,9 +52,9 @@ func (s *shell) run(script string) (statuses, printed string) {
 	if err := os.RemoveAll(file); err != nil {
 		s.rig.t.Fatal(err)
 	}
-	cmd := exec.CommandContext(s.rig.t.Context(), "sh", "-eu", "-c", script)
+	cmd := exec.CommandContext(s.rig.t.Context(), "sh", "-eu", "-c", noted+script)
 	cmd.Dir = s.dir
-	cmd.Env = append(os.Environ(), append(s.before, "PATH="+s.dir+":"+os.Getenv("PATH"), "REAL_CURL="+s.curl, "STATUSES="+file, "http_proxy=", "no_proxy=*")...)
+	cmd.Env = append(os.Environ(), append(s.before, "REAL_CURL="+s.curl, "STATUSES="+file, "http_proxy=", "no_proxy=*")...)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		s.rig.t.Errorf("%v\n%s\n%s", err, script, out)
