@@ -295,8 +295,14 @@ func (w *world) hold(slot string) func() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	if _, err := tx.Exec("UPDATE slot SET taken = taken WHERE id = '" + slot + "'"); err != nil {
-		w.t.Fatal(err)
+	statements := []string{"UPDATE slot SET taken = taken WHERE id = '" + slot + "'"}
+	if w.db.Dialect() == sqldb.Postgres { // the server would undo what stands still for ten seconds
+		statements = append(statements, "SET LOCAL idle_in_transaction_session_timeout = 0")
+	}
+	for _, s := range statements {
+		if _, err := tx.Exec(s); err != nil {
+			w.t.Fatal(err)
+		}
 	}
 	for len(w.began) > 0 {
 		<-w.began
