@@ -193,11 +193,11 @@ func eventually(t testing.TB, do func(context.Context) error) {
 	}
 }
 
-// client is for what a test does behind the package's back.
+// client is for what a test does behind the package's back, and mostly once: it waits for a broker that stands still.
 func client(t testing.TB, addr string) *kafkago.Client {
-	transport := &kafkago.Transport{}
+	transport := &kafkago.Transport{DialTimeout: patience / 3}
 	t.Cleanup(transport.CloseIdleConnections)
-	return &kafkago.Client{Addr: kafkago.TCP(addr), Timeout: 10 * time.Second, Transport: transport}
+	return &kafkago.Client{Addr: kafkago.TCP(addr), Timeout: patience / 3, Transport: transport}
 }
 
 // deleteTopic returns once the topic is gone.
