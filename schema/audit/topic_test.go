@@ -43,10 +43,13 @@ func newBroker(t *testing.T, addr string, partitions int) broker {
 	return b
 }
 
+// patience is how long a request waits for a broker that stands still.
+const patience = 30 * time.Second
+
 func (b broker) client() *kafkago.Client {
-	transport := &kafkago.Transport{}
+	transport := &kafkago.Transport{DialTimeout: patience}
 	b.t.Cleanup(transport.CloseIdleConnections)
-	return &kafkago.Client{Addr: kafkago.TCP(b.addr), Timeout: 10 * time.Second, Transport: transport}
+	return &kafkago.Client{Addr: kafkago.TCP(b.addr), Timeout: patience, Transport: transport}
 }
 
 // record is the one that the relay makes of the event n of base.
