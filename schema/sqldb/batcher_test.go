@@ -183,7 +183,6 @@ func TestBatcherRefusesAShortAnswer(t *testing.T) {
 	}
 }
 
-// Not parallel: it counts goroutines.
 func TestBatcherOutlivesAPanic(t *testing.T) {
 	t.Parallel()
 	b := sqldb.NewBatcher(1, 1, func(_ context.Context, in []int) ([]int, error) {
@@ -201,6 +200,7 @@ func TestBatcherOutlivesAPanic(t *testing.T) {
 	}
 }
 
+// Not parallel: it counts goroutines.
 func TestBatcherLeavesNoGoroutine(t *testing.T) {
 	ignore := goleak.IgnoreCurrent()
 	b := sqldb.NewBatcher(10, 10, func(_ context.Context, in []int) ([]int, error) { return in, nil })
