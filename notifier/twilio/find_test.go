@@ -1,16 +1,19 @@
 package twilio
 
 import (
+	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -147,9 +150,7 @@ func TestFindKnowsNothing(t *testing.T) {
 	}
 	t.Run("nobody there", func(t *testing.T) {
 		t.Parallel()
-		s := httptest.NewServer(http.NotFoundHandler())
-		s.Close()
-		_, err := provider(t, s.URL).Find(t.Context(), canary, time.Time{}, time.Now())
+		_, err := provider(t, nobody).Find(t.Context(), canary, time.Time{}, time.Now())
 		if !errors.Is(err, ErrNotListed) {
 			t.Fatal(err)
 		}
@@ -243,26 +244,35 @@ func TestFindByAnotherClock(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-				w.Header()["Date"] = nil
-				if !c.date.IsZero() {
-					w.Header().Set("Date", c.date.Format(http.TimeFormat))
-				}
-				e := entry(0)
-				e["date_created"] = noon.Add(c.created).Format(time.RFC1123Z)
-				old := entry(1)
-				old["date_created"] = noon.Add(c.created - time.Hour).Format(time.RFC1123Z)
-				_ = json.NewEncoder(w).Encode(map[string]any{"messages": []any{e, old}})
-			}))
-			t.Cleanup(s.Close)
-			got, err := provider(t, s.URL).Find(t.Context(), canary, noon.Add(-2*off), noon)
-			if err != nil || len(got) != 1 {
-				t.Fatalf("%d texts, error %v", len(got), err)
-			}
-			if at := got[0].Created.Sub(noon); (at - c.want).Abs() > time.Second { // our clock has gone on meanwhile
-				t.Errorf("created %s after noon, want %s", at, c.want)
-			}
+			synctest.Test(t, func(t *testing.T) { findByAnotherClock(t, c.date, noon.Add(c.created), noon.Add(c.want)) })
 		})
+	}
+}
+
+// findByAnotherClock finds a text of a provider that says date and created. It plays in a bubble's time, so that our clock still says
+// noon when the answer has come.
+func findByAnotherClock(t *testing.T, date, created, want time.Time) {
+	p := provider(t, "http://provider.test")
+	inMemory(p, func(n *network, c net.Conn, r *bufio.Reader) {
+		if !n.read(r) {
+			return
+		}
+		header := ""
+		if !date.IsZero() {
+			header = "Date: " + date.Format(http.TimeFormat) + "\r\n"
+		}
+		young, old := entry(0), entry(1)
+		young["date_created"] = created.Format(time.RFC1123Z)
+		old["date_created"] = created.Add(-time.Hour).Format(time.RFC1123Z)
+		body, _ := json.Marshal(map[string]any{"messages": []any{young, old}})
+		_, _ = io.WriteString(c, http1(http.StatusOK, header, string(body)))
+	})
+	got, err := p.Find(t.Context(), canary, noon.Add(-20*time.Minute), noon)
+	if err != nil || len(got) != 1 {
+		t.Fatalf("%d texts, error %v", len(got), err)
+	}
+	if !got[0].Created.Equal(want) {
+		t.Errorf("created at %s, want %s", got[0].Created, want)
 	}
 }
 

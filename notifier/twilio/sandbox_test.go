@@ -74,7 +74,7 @@ func TestAgainstTheSandbox(t *testing.T) {
 	}
 	select {
 	case <-all:
-	case <-short(t, 20*time.Second).Done():
+	case <-short(t, patience).Done():
 		t.Fatalf("callbacks of %d texts", len(delivered))
 	}
 	mu.Lock()

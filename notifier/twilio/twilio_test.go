@@ -33,6 +33,12 @@ const (
 // whole is an answer as long as Twilio's own are.
 const whole = `{"body": "[\ubc31\uc2e0\uc608\uc57d] \uce74\ub098\ub9ac\uc544\ub2d8 \uc608\uc57d\uc644\ub8cc\n7/26(\uc6d4)10:30 \uac15\ub0a8\uad6c\ubcf4\uac74\uc18c\n\ubc88\ud638 K7Q29-3TX4M", "num_segments": "1", "direction": "outbound-api", "from": "+8225550100", "date_updated": "Sun, 26 Jul 2026 12:00:00 +0000", "price": null, "error_message": null, "uri": "/2010-04-01/Accounts/` + account + `/Messages/` + goodSID + `.json", "account_sid": "` + account + `", "num_media": "0", "to": "` + canary + `", "date_created": "Sun, 26 Jul 2026 12:00:00 +0000", "status": "queued", "sid": "` + goodSID + `", "date_sent": null, "messaging_service_sid": null, "error_code": null, "price_unit": "USD", "api_version": "2010-04-01", "subresource_uris": {"media": "/2010-04-01/Accounts/` + account + `/Messages/` + goodSID + `/Media.json"}}`
 
+// patience is how long a test waits for what must come; nothing is decided by its length, but in a bubble, where waiting takes no time.
+const patience = 3 * time.Minute
+
+// nobody is an address that refuses connections. A port that was free a moment ago may be that of another test's server by now.
+const nobody = "http://127.0.0.1:1"
+
 // network is a server that speaks raw TCP: script gets each connection with what was read of it.
 type network struct {
 	net.Listener
@@ -79,7 +85,7 @@ func (n *network) allClosed(t *testing.T, p *Provider) {
 	go func() { n.conns.Wait(); close(ended) }()
 	select {
 	case <-ended:
-	case <-short(t, 20*time.Second).Done():
+	case <-short(t, patience).Done():
 		t.Error("a connection leaked")
 	}
 }
