@@ -1,6 +1,7 @@
 package notifier_test
 
 import (
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -111,14 +112,17 @@ func TestWhatDidNotArriveAndIsOfNoUseAnyMore(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			dbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
-				r := newRig(t, db, arriving(2*time.Second))
+			dbtest.EachOpen(t, func(t *testing.T, open dbtest.Open) {
+				var ahead atomic.Int64 // of our clock is the database's, so that the pause ends when the test says so
+				db := open(t, sqldb.Options{Now: func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }})
+				r := newRig(t, db, arriving(time.Hour))
 				r.faults(sandbox.Rule{Final: "undelivered:30003"})
 				r.start()
 				id := r.reservation(1)
 				r.deliver(r.event(id, event.Booked, 1))
 				r.untilState(notifier.StateUndelivered, id)
 				c.meanwhile(r, id)
+				ahead.Store(int64(2 * time.Hour))
 				r.untilState(c.state, id)
 				if got := r.texts(id)[0]; got.Reason != c.reason || got.Attempts != 1 {
 					t.Errorf("reason %q after %d attempts, want %q after 1", got.Reason, got.Attempts, c.reason)
