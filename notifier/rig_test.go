@@ -29,11 +29,13 @@ import (
 // patience is how long a test waits for what must come; nothing is decided by its length.
 const patience = 3 * time.Minute
 
-// quick are the times of a pipeline whose tests need not wait for minutes.
+// quick are the times of a pipeline whose tests need not wait for minutes. No request ends by its deadline: on a slow machine that
+// would be before what the test waits for has come.
 var quick = notifier.Policy{
 	Looks:      []time.Duration{20 * time.Millisecond, 60 * time.Millisecond, 120 * time.Millisecond, 200 * time.Millisecond},
 	FirstPause: 10 * time.Millisecond, LongestPause: 50 * time.Millisecond, ConfigurationPause: 50 * time.Millisecond,
 	SweepEvery: -1, LookEvery: 20 * time.Millisecond,
+	Lease: 3 * patience, Deadline: 2 * patience,
 }
 
 // hasty is quick with a short deadline, for providers that do not answer. It leaves a slow machine time to begin.
