@@ -17,6 +17,9 @@ import (
 	"ansim/test/dbtest"
 )
 
+// patience is how long a test waits for what must come; nothing is decided by its length.
+const patience = 3 * time.Minute
+
 // scripted is a provider that answers as it is told.
 type scripted struct {
 	outcome Outcome

@@ -130,7 +130,7 @@ func TestTheSweeperSetsAsideWhatItDoesNotKnow(t *testing.T) {
 		var messages int
 		var reasons []string
 		// The sweeper waits behind the open transactions of other tests on the same server.
-		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
 		tick := time.NewTicker(5 * time.Millisecond)
 		defer tick.Stop()
@@ -275,7 +275,7 @@ func TestTheLookoutSeesWhatIsMissing(t *testing.T) {
 		b.clock.Add(time.Hour)
 		s := &sweeper{db: b.db, policy: b.sender.policy, metrics: b.sender.metrics, log: b.sender.log, wake: func() {}}
 		// The sweeper waits behind the open transactions of other tests on the same server.
-		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
 		for n := 0; n == 0 && ctx.Err() == nil; {
 			if _, err := s.round(ctx); err != nil {
