@@ -60,6 +60,8 @@ func TestAHostileListProvesNothing(t *testing.T) {
 	dbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
 		p := hasty()
 		p.Deadline = 700 * time.Millisecond
+		// A text that the network takes after its sender's deadline is not sent again: the last look is far beyond that.
+		p.Looks = []time.Duration{20 * time.Millisecond, 60 * time.Millisecond, 120 * time.Millisecond, 12 * time.Second}
 		r := newRig(t, db, p)
 		ids, events := r.crowd(few * len(spoiled))
 		rules := []sandbox.Rule{}
@@ -85,9 +87,9 @@ func TestAHostileFetchLosesNoReceipt(t *testing.T) {
 		t.Run(string(answer), func(t *testing.T) {
 			t.Parallel()
 			db := dbtest.SQLite(t, sqldb.Options{}) // what is asked does not depend on the database
-			p := polling()
+			p := insisting()
 			p.Lease, p.Deadline = 15*time.Second, 700*time.Millisecond
-			p.Unconfirmed = time.Hour // as long as it takes
+			p.Looks = lagging().Looks // a text that the network takes after its sender's deadline is found, and not sent again
 			r := newRig(t, db, p)
 			r.faults(sandbox.Rule{Callbacks: sandbox.CallbacksNone}, sandbox.Rule{On: sandbox.OnFetch, Answer: answer, Count: 2 * few})
 			r.start()
@@ -100,7 +102,7 @@ func TestAHostileFetchLosesNoReceipt(t *testing.T) {
 	t.Run("not there yet", func(t *testing.T) {
 		t.Parallel()
 		dbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
-			r := newRig(t, db, polling())
+			r := newRig(t, db, insisting())
 			r.faults(sandbox.Rule{Callbacks: sandbox.CallbacksNone, FetchLag: sandbox.Duration(500 * time.Millisecond)})
 			r.start()
 			ids, events := r.crowd(few)
