@@ -45,9 +45,13 @@ func (w *wire) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	c, gate := w.begin()
 	defer w.end(c) // also when the handler ends the connection by a panic
 	select {
-	case <-gate:
-	case <-r.Context().Done():
-		return
+	case <-gate: // a network takes also what its sender has given up
+	default:
+		select {
+		case <-gate:
+		case <-r.Context().Done():
+			return
+		}
 	}
 	w.next.ServeHTTP(rw, r)
 }
