@@ -65,7 +65,7 @@ func TestLostAnswersEndInOneText(t *testing.T) {
 			t.Run(string(answer)+"/callbacks-"+callbacks, func(t *testing.T) {
 				t.Parallel()
 				dbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
-					r := newRig(t, db, hasty())
+					r := newRig(t, db, searching())
 					if err := r.phones.SetFaults(sandbox.Rule{Answer: answer, Happen: "yes", Callbacks: callbacks}); err != nil {
 						t.Fatal(err)
 					}
