@@ -13,46 +13,14 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"ansim/test/pipe"
 )
 
-// pipes is a listener in memory, for a bubble's time: none of the server's limits passes while anybody has something to do.
-type pipes struct {
-	conns  chan net.Conn
-	closed chan struct{}
-	once   sync.Once
-}
-
-func (p *pipes) Accept() (net.Conn, error) {
-	select {
-	case c := <-p.conns:
-		return c, nil
-	case <-p.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (p *pipes) Close() error   { p.once.Do(func() { close(p.closed) }); return nil }
-func (p *pipes) Addr() net.Addr { return &net.TCPAddr{} }
-
-func (p *pipes) dial(context.Context, string, string) (net.Conn, error) {
-	ours, theirs := net.Pipe()
-	select {
-	case p.conns <- theirs:
-		return ours, nil
-	case <-p.closed:
-		return nil, net.ErrClosed
-	}
-}
-
 // inMemory serves a handler under the limits of production until the test ends.
-func inMemory(t *testing.T, handler http.HandlerFunc) *pipes {
+func inMemory(t *testing.T, handler http.HandlerFunc) *pipe.Listener {
 	t.Helper()
-	p := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
-	server := newServer(handler, serverLimits, slog.New(slog.DiscardHandler))
-	ended := make(chan struct{})
-	go func() { defer close(ended); _ = server.Serve(p) }()
-	t.Cleanup(func() { _ = server.Close(); <-ended })
-	return p
+	return pipe.Serve(t, newServer(handler, serverLimits, slog.New(slog.DiscardHandler)))
 }
 
 // reads answers when it has the body.
@@ -100,7 +68,7 @@ func TestHostileClients(t *testing.T) {
 				began := time.Now()
 				var hostile sync.WaitGroup
 				for range 50 {
-					conn := says(t, server.dial, c.says)
+					conn := says(t, server.Dial, c.says)
 					hostile.Go(func() {
 						got, err := io.ReadAll(conn) // returns when we are thrown out
 						if err != nil || !strings.HasPrefix(string(got), c.answer) {
@@ -112,9 +80,9 @@ func TestHostileClients(t *testing.T) {
 						}
 					})
 				}
-				ok(t, server.dial)
+				ok(t, server.Dial)
 				hostile.Wait()
-				ok(t, server.dial)
+				ok(t, server.Dial)
 			})
 		})
 	}
@@ -134,7 +102,7 @@ func TestClientThatDoesNotRead(t *testing.T) {
 			}
 		})
 		began := time.Now()
-		says(t, server.dial, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+		says(t, server.Dial, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
 		if err := <-ended; err == nil || time.Since(began) != serverLimits.write {
 			t.Errorf("given up after %s: %v", time.Since(began), err)
 		}

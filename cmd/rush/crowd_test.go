@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -14,6 +13,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"ansim/test/pipe"
 )
 
 // api answers as the service would, or as a test wants.
@@ -72,46 +73,13 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// pipes is a listener in memory, for a bubble's time: it stands still while anybody has something to do, so that nobody comes too
-// late for the gate because the machine is slow.
-type pipes struct {
-	conns  chan net.Conn
-	closed chan struct{}
-	once   sync.Once
-}
-
-func (p *pipes) Accept() (net.Conn, error) {
-	select {
-	case c := <-p.conns:
-		return c, nil
-	case <-p.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (p *pipes) Close() error   { p.once.Do(func() { close(p.closed) }); return nil }
-func (p *pipes) Addr() net.Addr { return &net.TCPAddr{} }
-
-func (p *pipes) dial(context.Context, string, string) (net.Conn, error) {
-	ours, theirs := net.Pipe()
-	select {
-	case p.conns <- theirs:
-		return ours, nil
-	case <-p.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-// play lets a crowd at an api, and returns its history and last tally. The test is in a bubble.
+// play lets a crowd at an api, and returns its history and last tally. The test is in a bubble, so that nobody comes too late for
+// the gate because the machine is slow.
 func play(t *testing.T, a *api, people int) ([]*entry, tally) {
 	t.Helper()
 	a.codes, a.keys, a.seen = map[string]string{}, map[string]string{}, map[string]int{}
 	a.gate = time.Now().Add(warmUp + lead)
-	p := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
-	srv := &http.Server{Handler: a}
-	ended := make(chan struct{})
-	go func() { defer close(ended); _ = srv.Serve(p) }()
-	t.Cleanup(func() { _ = srv.Close(); <-ended })
+	service := pipe.Serve(t, &http.Server{Handler: a})
 	history := filepath.Join(t.TempDir(), "history")
 	b, err := json.Marshal(orders{URLs: []string{"http://ansim.test"}, Key: "the-key", Slots: []string{"s0", "s1"}, Seed: 3, People: people, Gate: a.gate,
 		Over: time.Second, Workers: 32, History: history})
@@ -124,7 +92,7 @@ func play(t *testing.T, a *api, people int) ([]*entry, tally) {
 	var out bytes.Buffer
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	if err := come(ctx, in, &out, p.dial); err != nil {
+	if err := come(ctx, in, &out, service.Dial); err != nil {
 		t.Fatal(err)
 	}
 	var last tally
