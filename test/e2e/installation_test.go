@@ -172,11 +172,17 @@ func (in *installation) ready(p *process) (r readiness) {
 	in.t.Helper()
 	await(in.t, time.Minute, p.name+" is ready", func() error {
 		a, err := in.page("http://" + p.addr() + "/readyz")
-		if err != nil || a.status != http.StatusOK {
-			return fmt.Errorf("status %d, error %v: %s", a.status, err, a.body)
+		if err != nil {
+			in.t.Fatalf("readiness of %s: %v", p.name, err)
 		}
 		a.decode(in.t, &r)
-		return nil
+		switch {
+		case a.status == http.StatusOK:
+			return nil
+		case a.status != http.StatusServiceUnavailable || r.Checks["database"] == "ok":
+			in.t.Fatalf("readiness of %s: status %d: %s", p.name, a.status, a.body)
+		}
+		return errNotYet
 	})
 	return r
 }

@@ -85,6 +85,9 @@ func (in *installation) read(ctx context.Context, id string) (r reservation, err
 	return r, in.get(ctx, "/v1/reservations/"+id, &r)
 }
 
+// errComeAgain is a 503.
+var errComeAgain = errors.New("told to come again")
+
 // get reads what is at a path of the API into v.
 func (in *installation) get(ctx context.Context, path string, v any) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, in.front.url+path, nil)
@@ -96,10 +99,14 @@ func (in *installation) get(ctx context.Context, path string, v any) error {
 	if err != nil {
 		return err
 	}
-	if a.status != http.StatusOK {
+	switch a.status {
+	case http.StatusOK:
+		return json.Unmarshal(a.body, v)
+	case http.StatusServiceUnavailable:
+		return fmt.Errorf("%w: %s", errComeAgain, a.body)
+	default:
 		return fmt.Errorf("status %d: %s", a.status, a.body)
 	}
-	return json.Unmarshal(a.body, v)
 }
 
 // person books one place, and cancels it when told so. What they know afterwards is the history that a test judges by.

@@ -25,8 +25,8 @@ import (
 
 // rushLimit is how long a night may take. On servers it goes by the default look-ups: a text whose request had not left a killed
 // notifier waits for the lease of a minute and the last look, three minutes later, and goes out 4 min 1 s after the kill. The
-// rest is for what comes before and after it: half a minute to a minute here, and several on a slow machine.
-const rushLimit = 10 * time.Minute
+// rest is for what comes before and after it.
+const rushLimit = 6 * time.Minute
 
 // night is what `rush --json` says last.
 type night struct {
